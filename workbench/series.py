@@ -237,7 +237,7 @@ def check_base(base):
 # sync
 
 def base_id(base):
-    st = os.stat(os.path.join(base, "Makefile"))
+    st = os.stat(base)
     return f"{os.path.realpath(base)} {st.st_dev}:{st.st_ino}"
 
 
@@ -435,8 +435,11 @@ def absorb(base, out, name):
         write(p.edits, diff_text({f: stack.at(n - 1, f) for f in names},
                                  {f: after[f] for f in names}))
         say(f"absorb: wrote series/{p.name}/edits.diff ({', '.join(names)})")
-    if sync(base, out):
-        raise Fail("absorb: the tree changed on sync; the diffs do not hold what it had")
+    want = wanted(base)
+    for path in taken:
+        if want[path][0] != read(os.path.join(out, path)):
+            raise Fail(f"absorb: {path} does not come out of the diffs as the tree has it")
+    sync(base, out)
 
 
 # Command line
