@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The harness of the C tests, with what every EMT test needs. */
+#ifndef EMT_TEST_H
+#define EMT_TEST_H
+
+#include "../../kselftest_harness.h"
+#include "emt_lib.h"
+
+/* An emulated kernel with KASAN and lockdep is up to fifty times slower. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	180
+
+/* The first line of a fixture's set-up. */
+#define REQUIRE_EMT()							\
+	do {								\
+		if (!emt_supported())					\
+			SKIP(return, "this kernel has no AF_EMT: CONFIG_EMT is off or its module cannot be loaded"); \
+	} while (0)
+
+/* The call fails with that errno. */
+#define EXPECT_ERRNO(err, call)						\
+	do {								\
+		errno = 0;						\
+		EXPECT_EQ(-1, (long)(call));				\
+		EXPECT_EQ(err, errno) {					\
+			TH_LOG("%s: got \"%s\", want \"%s\"", #call,	\
+			       strerror(errno), strerror(err));		\
+		}							\
+	} while (0)
+
+#endif /* EMT_TEST_H */

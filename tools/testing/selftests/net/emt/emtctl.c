@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Enables, disables and lists the devices that carry EMT, and shows counters. */
+#include <errno.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/emt.h>
+
+static const char usage[] =
+	"usage: emtctl enable DEV	make an Ethernet device carry EMT\n"
+	"       emtctl disable DEV	end that\n"
+	"       emtctl list		the devices that carry EMT\n"
+	"       emtctl stats [DEV]	the counters of a device, or of the namespace\n";
+
+static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "emtctl: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static int emt_open(void)
+{
+	int fd = socket(AF_EMT, SOCK_DGRAM, 0);
+
+	if (fd < 0 && errno == EAFNOSUPPORT)
+		fail("this kernel has no AF_EMT: it was built without CONFIG_EMT, or the module emt is not loaded (modprobe emt)");
+	if (fd < 0)
+		fail("socket(AF_EMT, SOCK_DGRAM): %s", strerror(errno));
+	return fd;
+}
+
+static int index_of(const char *dev)
+{
+	unsigned int ifindex = if_nametoindex(dev);
+
+	if (!ifindex)
+		fail("%s: %s", dev, strerror(errno));
+	return ifindex;
+}
+
+static const char *hint(int err)
+{
+	switch (err) {
+	case EPERM:
+		return " (needs CAP_NET_ADMIN)";
+	case EEXIST:
+		return " (it carries EMT already)";
+	case ENODEV:
+		return " (it does not carry EMT; enable it first)";
+	case EOPNOTSUPP:
+		return " (only Ethernet devices can; the loopback always does)";
+	default:
+		return "";
+	}
+}
+
+static int change(unsigned long cmd, const char *verb, const char *dev)
+{
+	struct emt_devreq req = { .ifindex = index_of(dev) };
+
+	if (ioctl(emt_open(), cmd, &req))
+		fail("%s %s: %s%s", verb, dev, strerror(errno), hint(errno));
+	return 0;
+}
+
+static void show_dev(const struct emt_devinfo *info)
+{
+	char name[IF_NAMESIZE];
+	int i;
+
+	/* A device may have gone since the list was read. */
+	if (!if_indextoname(info->ifindex, name))
+		return;
+	printf("%s index %d address ", name, info->ifindex);
+	for (i = 0; i < info->halen && i < EMT_ADDR_MAX; i++)
+		printf("%s%02x", i ? ":" : "", info->addr[i]);
+	printf(" max %u%s%s\n", info->max_dgram,
+	       info->flags & EMT_DEV_RUNNING ? " up" : " down",
+	       info->flags & EMT_DEV_LOOPBACK ? " loopback" : "");
+}
+
+static int list(void)
+{
+	struct emt_devlist req = { 0 };
+	struct emt_devinfo *devs = NULL;
+	int fd = emt_open();
+	uint32_t room, i;
+
+	/* Ask how many there are, then read them; again if some were added. */
+	do {
+		room = req.count;
+		devs = realloc(devs, (room + 1) * sizeof(*devs));
+		if (!devs)
+			fail("no memory for %u devices", room);
+		req.devices = (uintptr_t)devs;
+		if (ioctl(fd, SIOCEMTGETDEVS, &req))
+			fail("list: %s", strerror(errno));
+	} while (req.count > room);
+
+	for (i = 0; i < req.count; i++)
+		show_dev(&devs[i]);
+	return 0;
+}
+
+static int stats(const char *dev)
+{
+	struct emt_stats st = { 0 };
+	struct emt_statsreq req = {
+		.ifindex = dev ? index_of(dev) : 0,
+		.size = sizeof(st),
+		.stats = (uintptr_t)&st,
+	};
+
+	if (ioctl(emt_open(), SIOCEMTGETSTATS, &req))
+		fail("stats %s: %s%s", dev ?: "", strerror(errno), hint(errno));
+
+#define SHOW(name)	printf("%-16s %llu\n", #name, (unsigned long long)st.name)
+	SHOW(rx_packets);
+	SHOW(rx_bytes);
+	SHOW(tx_packets);
+	SHOW(tx_bytes);
+	SHOW(tx_errors);
+	SHOW(rx_too_short);
+	SHOW(rx_bad_magic);
+	SHOW(rx_bad_version);
+	SHOW(rx_bad_type);
+	SHOW(rx_bad_length);
+	SHOW(rx_bad_checksum);
+	SHOW(rx_bad_address);
+	SHOW(rx_no_socket);
+	SHOW(rx_queue_full);
+	SHOW(rx_filtered);
+	SHOW(rx_no_memory);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+
+	if (argc == 3 && !strcmp(verb, "enable"))
+		return change(SIOCEMTENABLE, verb, argv[2]);
+	if (argc == 3 && !strcmp(verb, "disable"))
+		return change(SIOCEMTDISABLE, verb, argv[2]);
+	if (argc == 2 && !strcmp(verb, "list"))
+		return list();
+	if (argc <= 3 && !strcmp(verb, "stats"))
+		return stats(argv[2]);
+	fputs(usage, argc == 2 && !strcmp(verb, "--help") ? stdout : stderr);
+	return argc == 2 && !strcmp(verb, "--help") ? 0 : 2;
+}
