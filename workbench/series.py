@@ -12,13 +12,13 @@ overlay files that it adds, and its edits to files that the base has.
   check     prove that patches/ is up to date and gives the same tree
   list      the patches and their files
 
-A tree made by sync shares its unchanged files with the base through hard
-links. sync never writes into a file: it writes a new one and renames it. An
-editor or a redirection that writes in place would reach the base too; absorb
-and check notice that and put the base right (see series_git.py).
+The tree is a copy of the base, since people edit it in place and many editors
+write through hard links. `sync --link` makes one of hard links, for trees that
+nobody edits: sync itself replaces files and never writes into one.
 """
 
 import argparse
+import difflib
 import fcntl
 import hashlib
 import json
@@ -57,7 +57,7 @@ def mode_of(path):
 
 
 def write(path, data, mode=0o644):
-    """Replaces a file by a new one: never writes through a hard link."""
+    """Replaces a file by a new one: readers see either, and hard links do not matter."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     tmp = f"{path}.emt-tmp"
     if os.path.lexists(tmp):
@@ -241,14 +241,15 @@ def base_id(base):
     return f"{os.path.realpath(base)} {st.st_dev}:{st.st_ino}"
 
 
-def make_tree(base, out):
+def make_tree(base, out, link):
     """The first copy, complete or not there at all."""
     tmp = f"{out}.new"
     shutil.rmtree(tmp, ignore_errors=True)
-    os.makedirs(os.path.dirname(out), exist_ok=True)
-    same = os.stat(base).st_dev == os.stat(os.path.dirname(out)).st_dev
-    say(f"sync: making the tree {out}" + ("" if same else " (a full copy)"))
-    subprocess.run(["cp", "-al" if same else "-a", "--", base, tmp], check=True)
+    say(f"sync: making the tree {out}: half a minute, once")
+    how = ["-al"] if link else ["-a", "--reflink=auto"]
+    if subprocess.run(["cp", *how, "--", base, tmp]).returncode:
+        shutil.rmtree(tmp, ignore_errors=True)
+        raise Fail(f"the tree {out} could not be made; it needs 2 GB: df -h {os.path.dirname(out)}")
     for junk in (MANIFEST, ".git"):
         path = os.path.join(tmp, junk)
         shutil.rmtree(path) if os.path.isdir(path) else \
@@ -285,11 +286,11 @@ def load_manifest(base, out):
     return manifest["files"]
 
 
-def sync(base, out, upto=None, force=False):
+def sync(base, out, upto=None, force=False, link=False):
     want = wanted(base, upto)
     with Locked(out):
         if not os.path.isdir(out):
-            make_tree(base, out)
+            make_tree(base, out, link)
         old = load_manifest(base, out)
         todo = dict(want)
         for path in old.keys() - want.keys():
@@ -340,21 +341,36 @@ def prune(folder, top):
 
 # absorb
 
+def inserted(before, after):
+    """Which lines of `after` are new, None if lines went or changed as well."""
+    flags = [False] * len(after)
+    for what, _, _, start, end in difflib.SequenceMatcher(None, before, after,
+                                                          False).get_opcodes():
+        if what == "insert":
+            flags[start:end] = [True] * (end - start)
+        elif what != "equal":
+            return None
+    return flags
+
+
 def merge(ours, base, theirs):
-    """Three-way merge; None if it conflicts and is not a matter of added lines alone."""
+    """Three-way merge. None if it conflicts, unless all that happened is that
+    neighbouring lines were added, or added and taken away."""
     with tempfile.TemporaryDirectory(prefix="emt-merge-") as tmp:
         names = [os.path.join(tmp, n) for n in ("ours", "base", "theirs")]
         for n, d in zip(names, (ours, base, theirs)):
             write(n, d)
-
-        def adds_only(new):
-            out = git("diff", "--no-index", "--numstat", names[1], new, cwd=tmp, ok=(0, 1))
-            return not out or out.split()[1] == b"0"
-
         run = subprocess.run(["git", "merge-file", "-p"] + names, capture_output=True, cwd=tmp)
         if run.returncode == 0:
             return run.stdout
-        if run.returncode < 128 and adds_only(names[0]) and adds_only(names[2]):
+        ours, base, theirs = (d.splitlines(True) for d in (ours, base, theirs))
+        new, taken = inserted(base, theirs), inserted(ours, base)
+        if new is None:
+            return None
+        if taken is not None:
+            old = iter(taken)
+            return b"".join(l for l, added in zip(theirs, new) if added or not next(old))
+        if inserted(base, ours) is not None:
             return git("merge-file", "-p", "--union", *names, cwd=tmp)
         return None
 
@@ -375,7 +391,7 @@ def diff_text(before, after):
 
 
 def differing(base, out):
-    """Files of the base that are another file, with other content, in the tree."""
+    """Files of the base that have another content in the tree."""
     found = []
     for folder, dirs, files in os.walk(base):
         rel = os.path.relpath(folder, base)
@@ -386,9 +402,11 @@ def differing(base, out):
                 sa, sb = os.lstat(a), os.lstat(b)
             except FileNotFoundError:
                 continue
-            if sa.st_ino == sb.st_ino or not stat.S_ISREG(sa.st_mode):
+            if not stat.S_ISREG(sa.st_mode):
                 continue
-            if sa.st_size != sb.st_size or read(a) != read(b):
+            # The copy kept the times; what was edited has a new one.
+            same = (sa.st_size, sa.st_mtime_ns) == (sb.st_size, sb.st_mtime_ns)
+            if not same and read(a) != read(b):
                 found.append(path)
     return found
 
@@ -396,8 +414,6 @@ def differing(base, out):
 def absorb(base, out, name):
     patch, todo = find_patch(name), patches()
     at = [p.name for p in todo].index(patch.name) + 1
-    import series_git
-    series_git.heal(base, out)
     stack = Stack(base, todo)
     touched = set().union(*stack.states)
     taken = []
@@ -476,6 +492,7 @@ def main():
     cmd = command("sync", "make or update a kernel tree", tree=True)
     cmd.add_argument("--upto", type=int, metavar="N", help="only the first N patches")
     cmd.add_argument("--force", action="store_true", help="drop edits made in the tree")
+    cmd.add_argument("--link", action="store_true", help="make it of hard links to the base")
     cmd = command("absorb", "take edits from the tree into a patch", tree=True)
     cmd.add_argument("patch", help="series/NN-slug, or NN")
     command("generate", "write patches/")
@@ -489,7 +506,7 @@ def main():
     if args.do in ("sync", "absorb"):
         args.out = os.path.abspath(args.out)
     if args.do == "sync":
-        sync(args.base, args.out, args.upto, args.force)
+        sync(args.base, args.out, args.upto, args.force, args.link)
     elif args.do == "absorb":
         absorb(args.base, args.out, os.path.basename(args.patch.rstrip("/")))
     else:

@@ -3,8 +3,7 @@
 
 Beside each base folder stands base.git, a bare repository with one commit of
 the whole base. It is made once. It lets `git am` run on a clean tree without
-unpacking one, and it shows at once when something wrote into the base through
-one of the hard links that a build tree shares with it.
+unpacking one, and shows whether something wrote into the base.
 """
 
 import os
@@ -106,21 +105,10 @@ def written(repo, base):
     return names
 
 
-def heal(base, out):
-    """Puts right what an editor wrote into the base through the tree's links."""
-    repo = base_git(base)
-    for path in written(repo, base):
-        mine, theirs = os.path.join(base, path), os.path.join(out, path)
-        if os.path.isfile(mine) and os.path.exists(theirs) and os.path.samefile(mine, theirs):
-            write(theirs, read(mine), os.stat(mine).st_mode & 0o777)
-        say(f"absorb: {path} had been written through its link; the base has its own back")
-        git("checkout-index", "-f", "--", path, cwd=base, env=at(repo, base))
-        git("update-index", "--", path, cwd=base, env=at(repo, base))
-
-
 # generate
 
 def complain(wrong):
+    wrong = list(wrong)
     if wrong:
         raise Fail("\nseries: ".join(wrong))
 
@@ -160,7 +148,7 @@ def cover():
 
 
 def generate(base, out):
-    """Writes the series into the folder `out`, and returns its commits' repository check."""
+    """Writes the series into the folder `out`."""
     complain(lists_wrong(base))
     every = patches()
     paths = overlay(base)
@@ -205,12 +193,16 @@ def generate(base, out):
     write(path, text.encode())
 
 
+def have():
+    return os.listdir(PATCHES) if os.path.isdir(PATCHES) else []
+
+
 def store(base):
     with tempfile.TemporaryDirectory(prefix="emt-patches-") as tmp:
         generate(base, tmp)
         complain(messages_wrong())
         new = sorted(os.listdir(tmp))
-        for name in set(os.listdir(PATCHES) if os.path.isdir(PATCHES) else ()) - set(new):
+        for name in set(have()) - set(new):
             if name.endswith(".patch"):
                 os.unlink(os.path.join(PATCHES, name))
         for name in new:
@@ -226,7 +218,7 @@ def same_patches(base):
     with tempfile.TemporaryDirectory(prefix="emt-patches-") as tmp:
         generate(base, tmp)
         new = set(os.listdir(tmp))
-        old = set(os.listdir(PATCHES)) if os.path.isdir(PATCHES) else set()
+        old = set(have())
         wrong = [f"patches/{n} is missing" for n in sorted(new - old)]
         wrong += [f"patches/{n} is none of the series" for n in sorted(old - new)]
         wrong += [f"patches/{n} differs" for n in sorted(old & new)
@@ -256,7 +248,7 @@ def same_tree(base):
         # The work tree stays empty but for what the patches touch: git takes
         # what it misses there from the index.
         git("read-tree", head, cwd=tmp)
-        mails = sorted(os.path.join(PATCHES, n) for n in os.listdir(PATCHES)
+        mails = sorted(os.path.join(PATCHES, n) for n in have()
                        if n.endswith(".patch") and "-0000-" not in n)
         if not mails:
             return ["patches/ is empty"]
@@ -268,8 +260,8 @@ def same_tree(base):
 
 
 def intact(base):
-    return [f"{n} was changed in the base; put it right with `series.py absorb`, or remove "
-            f"the base and run `make setup`" for n in written(base_git(base), base)]
+    return [f"{n} was changed in the base since it was recorded; have it unpacked anew: rm -rf "
+            f"{base} && make setup" for n in written(base_git(base), base)]
 
 
 def check(base):
