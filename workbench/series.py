@@ -460,8 +460,8 @@ def absorb(base, out, name):
 
 # Command line
 
-def show():
-    base = os.environ.get("EMT_BASE") or os.path.join(STATE, "base")
+def show(base):
+    check_base(base)
     paths = overlay(base)
     owner, wrong = assign(paths, patches())
     for patch in patches():
@@ -497,12 +497,12 @@ def main():
     cmd.add_argument("patch", help="series/NN-slug, or NN")
     command("generate", "write patches/")
     command("check", "prove patches/, as TAP")
-    sub.add_parser("list", help="the patches and their files")
+    command("list", "the patches and their files")
     args = parser.parse_args()
 
-    if args.do == "list":
-        return show()
     args.base = os.path.abspath(args.base)
+    if args.do == "list":
+        return show(args.base)
     if args.do in ("sync", "absorb"):
         args.out = os.path.abspath(args.out)
     if args.do == "sync":
