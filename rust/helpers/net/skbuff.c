@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/skbuff.h>
+
+#ifdef CONFIG_NET
+
+__rust_helper struct sk_buff *rust_helper_alloc_skb(unsigned int size,
+						    gfp_t flags)
+{
+	return alloc_skb(size, flags);
+}
+
+__rust_helper struct sk_buff *rust_helper_skb_share_check(struct sk_buff *skb,
+							  gfp_t flags)
+{
+	return skb_share_check(skb, flags);
+}
+
+__rust_helper void rust_helper_skb_reserve(struct sk_buff *skb, int len)
+{
+	skb_reserve(skb, len);
+}
+
+__rust_helper unsigned int rust_helper_skb_headlen(const struct sk_buff *skb)
+{
+	return skb_headlen(skb);
+}
+
+__rust_helper int rust_helper_skb_tailroom(const struct sk_buff *skb)
+{
+	return skb_tailroom(skb);
+}
+
+__rust_helper int rust_helper_skb_cloned(const struct sk_buff *skb)
+{
+	return skb_cloned(skb);
+}
+
+__rust_helper int rust_helper_skb_cow_head(struct sk_buff *skb,
+					   unsigned int headroom)
+{
+	return skb_cow_head(skb, headroom);
+}
+
+__rust_helper bool rust_helper_pskb_may_pull(struct sk_buff *skb,
+					     unsigned int len)
+{
+	return pskb_may_pull(skb, len);
+}
+
+__rust_helper void *rust_helper___skb_pull(struct sk_buff *skb,
+					   unsigned int len)
+{
+	return __skb_pull(skb, len);
+}
+
+__rust_helper int rust_helper_pskb_trim_rcsum(struct sk_buff *skb,
+					      unsigned int len)
+{
+	return pskb_trim_rcsum(skb, len);
+}
+
+__rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
+{
+	skb_reset_network_header(skb);
+}
+
+__rust_helper const void *
+rust_helper_skb_mac_header_checked(const struct sk_buff *skb, unsigned int len)
+{
+	if (!skb_mac_header_was_set(skb))
+		return NULL;
+	if (skb_mac_header(skb) + len > skb_tail_pointer(skb))
+		return NULL;
+	return skb_mac_header(skb);
+}
+
+__rust_helper bool
+rust_helper_skb_checksum_is_valid(struct sk_buff *skb, __wsum pseudo)
+{
+	return !__skb_checksum_validate_needed(skb, false, 0) ||
+	       !__skb_checksum_validate_complete(skb, true, pseudo);
+}
+
+__rust_helper u32 rust_helper_skb_pkt_type(const struct sk_buff *skb)
+{
+	return skb->pkt_type;
+}
+
+#endif

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packet handlers: how frames of a protocol's EtherType reach it.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h) (`struct
+//! packet_type`)
+
+use super::{
+    device::Device,
+    SkBuff, //
+};
+use crate::{
+    bindings,
+    prelude::*,
+    sync::aref::ARef,
+    types::Opaque, //
+};
+use core::ptr::NonNull;
+
+/// Receives the frames of one EtherType that arrive at one device.
+pub trait Handler: Send + Sync + 'static {
+    /// Receives a frame.
+    ///
+    /// Its data starts after the link-layer header. Runs in softirq context, inside an RCU
+    /// read-side critical section, and on several CPUs at once.
+    fn receive(&self, skb: SkBuff);
+}
+
+/// A registered [`Handler`], together with what it works on.
+///
+/// Dropping it unregisters the handler and waits until it no longer runs; that sleeps, and is
+/// allowed with the RTNL held. A registration refers to its device, so it must be dropped when the
+/// device is unregistered.
+///
+/// # Invariants
+///
+/// `packet_type` is registered while the value is in place, with `func` set to
+/// [`receive`](Self::receive).
+///
+/// # Examples
+///
+/// ```
+/// use kernel::net::{
+///     device::RtnlGuard,
+///     packet::{Handler, Registration},
+///     Namespace,
+///     SkBuff, //
+/// };
+///
+/// struct Sink;
+///
+/// impl Handler for Sink {
+///     fn receive(&self, skb: SkBuff) {
+///         skb.consume();
+///     }
+/// }
+///
+/// fn listen(net: &Namespace, ifindex: i32) -> Result<Pin<KBox<Registration<Sink>>>> {
+///     let rtnl = RtnlGuard::new();
+///     let dev = net.device(ifindex, &rtnl).ok_or(ENODEV)?;
+///     KBox::pin_init(Registration::new(0x88b5, dev, Sink), GFP_KERNEL)
+/// }
+/// ```
+#[pin_data(PinnedDrop)]
+#[repr(C)]
+pub struct Registration<H: Handler> {
+    // At the start, so that the address of `packet_type` is that of the registration.
+    #[pin]
+    packet_type: Opaque<bindings::packet_type>,
+    dev: ARef<Device>,
+    handler: H,
+}
+
+// SAFETY: Unregistering may be done by any thread, and the handler is `Send`.
+unsafe impl<H: Handler> Send for Registration<H> {}
+// SAFETY: Only the handler and the device are shared, and both are `Sync`.
+unsafe impl<H: Handler> Sync for Registration<H> {}
+
+impl<H: Handler> Registration<H> {
+    /// Registers `handler` for frames of `ethertype` that arrive at `dev`.
+    pub fn new(ethertype: u16, dev: &Device, handler: H) -> impl PinInit<Self, Error> {
+        let dev: ARef<Device> = dev.into();
+        let raw_dev = dev.as_raw();
+        // `packet_type` comes last: once it is registered, the handler runs.
+        pin_init!(Self {
+            dev,
+            handler,
+            packet_type <- Opaque::ffi_init(move |slot: *mut bindings::packet_type| {
+                let packet_type = bindings::packet_type {
+                    type_: ethertype.to_be(),
+                    dev: raw_dev,
+                    func: Some(Self::receive),
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: `slot` is valid for writes. The registration holds a reference to the
+                // device, is pinned, and is unregistered before it is freed. Since `slot` is at its
+                // start and all other fields are initialised, `receive` finds it whole.
+                unsafe {
+                    slot.write(packet_type);
+                    bindings::dev_add_pack(slot);
+                }
+            }),
+        }? Error)
+    }
+
+    /// Returns the handler.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        &self.dev
+    }
+
+    /// # Safety
+    ///
+    /// Called by the core only, for the `packet_type` of a registration, with a packet that is
+    /// given up.
+    unsafe extern "C" fn receive(
+        skb: *mut bindings::sk_buff,
+        _dev: *mut bindings::net_device,
+        packet_type: *mut bindings::packet_type,
+        _orig_dev: *mut bindings::net_device,
+    ) -> c_int {
+        // SAFETY: The packet is valid and given to this function. If it is shared, the call
+        // replaces it by a clone, and if that fails it frees it.
+        let skb = unsafe { bindings::skb_share_check(skb, bindings::GFP_ATOMIC) };
+        let Some(skb) = NonNull::new(skb) else {
+            return bindings::NET_RX_DROP as c_int;
+        };
+        // SAFETY: The packet has no other user after `skb_share_check`.
+        let skb = unsafe { SkBuff::from_raw(skb) };
+        // SAFETY: `packet_type` is at the start of a registration, which is not freed before the
+        // handler has been unregistered and a grace period has passed; this runs inside RCU.
+        let registration = unsafe { &*packet_type.cast::<Self>() };
+        registration.handler.receive(skb);
+        bindings::NET_RX_SUCCESS as c_int
+    }
+}
+
+#[pinned_drop]
+impl<H: Handler> PinnedDrop for Registration<H> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant. The call waits until `receive` no longer runs.
+        unsafe { bindings::dev_remove_pack(self.packet_type.get()) };
+    }
+}

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Socket buffers.
+//!
+//! A packet belongs to exactly one owner at a time, and the type of the owner's handle says what
+//! the owner may do with it:
+//!
+//! - [`SkBuff`]: the `struct sk_buff` is the owner's alone. Its bytes may still be shared with
+//!   clones, so they are read freely but written only through methods that make them private
+//!   first.
+//! - [`SharedSkBuff`]: others may hold the same `struct sk_buff`, as happens when a receiver peeks.
+//!   It can only be read.
+//!
+//! A function that takes a packet by value has consumed it, also when it fails, unless its error
+//! hands the packet back. Dropping a handle frees the packet as one that was delivered;
+//! [`SkBuff::drop_reason`] frees it as one that was not.
+//!
+//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+
+use super::dropreason::DropReason;
+use crate::{
+    alloc::{
+        AllocError,
+        Flags, //
+    },
+    bindings,
+    error::to_result,
+    iov::IovIterDest,
+    prelude::*, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use zerocopy::Immutable;
+
+/// Bytes of the control buffer that a protocol may use; the rest holds a socket's drop count.
+const CB_LEN: usize =
+    size_of::<[u8; 48]>() - size_of::<bindings::sock_skb_cb>();
+
+/// A packet that may be read, by whoever owns or shares it.
+///
+/// # Invariants
+///
+/// `skb` points to a valid `struct sk_buff` on which this handle owns a reference.
+pub struct SharedSkBuff {
+    skb: NonNull<bindings::sk_buff>,
+}
+
+// SAFETY: A packet can be used and freed on any thread.
+unsafe impl Send for SharedSkBuff {}
+// SAFETY: Through `&SharedSkBuff` a packet is only read.
+unsafe impl Sync for SharedSkBuff {}
+
+impl SharedSkBuff {
+    /// Takes over a reference to a packet.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must point to a valid packet, and the caller gives up one reference to it.
+    #[inline]
+    pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self { skb }
+    }
+
+    /// Returns the raw packet.
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.skb.as_ptr()
+    }
+
+    /// Returns the number of bytes from the start of the data on, in all fragments.
+    #[inline]
+    pub fn len(&self) -> usize {
+        // SAFETY: `skb` is valid by the type invariant.
+        unsafe { (*self.as_raw()).len as usize }
+    }
+
+    /// Returns whether the packet holds no data.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the index of the interface that the packet arrived on, or 0 if it did not arrive.
+    #[inline]
+    pub fn ifindex(&self) -> i32 {
+        // SAFETY: `skb` is valid by the type invariant.
+        unsafe { (*self.as_raw()).skb_iif }
+    }
+
+    /// Returns the first `N` bytes of the link-layer header, if the packet has one.
+    #[inline]
+    pub fn mac_header<const N: usize>(&self) -> Option<[u8; N]> {
+        // SAFETY: `skb` is valid by the type invariant.
+        let header = unsafe { bindings::skb_mac_header_checked(self.as_raw(), N as u32) };
+        // SAFETY: The call returned null or a pointer to `N` bytes of the packet's linear part,
+        // which stays in place while `self` is borrowed. An array of bytes has no alignment.
+        unsafe { header.cast::<[u8; N]>().as_ref() }.copied()
+    }
+
+    /// Returns the protocol's own note on the packet.
+    ///
+    /// What [`SkBuff::set_cb`] wrote, if it was the last to write and with the same type. Any other
+    /// content is a valid value as well, if not a meaningful one.
+    #[inline]
+    pub fn cb<T: FromBytes + IntoBytes + Immutable + Copy>(&self) -> T {
+        const { assert!(size_of::<T>() <= CB_LEN && align_of::<T>() <= 8) };
+        // SAFETY: `skb` is valid by the type invariant, its control buffer is initialised, aligned
+        // to 8 bytes and large enough, and any bytes are a valid `T`.
+        unsafe { (&raw const (*self.as_raw()).cb).cast::<T>().read() }
+    }
+
+    /// Copies `len` bytes from `offset` on to `to`.
+    ///
+    /// Fails with [`EFAULT`] if less could be copied. May sleep.
+    #[inline]
+    pub fn copy_to_iter(&self, offset: usize, to: &mut IovIterDest<'_>, len: usize) -> Result {
+        if offset.checked_add(len).is_none_or(|end| end > self.len()) {
+            return Err(EINVAL);
+        }
+        // SAFETY: `skb` is valid by the type invariant, the range lies within it, so that both
+        // numbers fit in an `int`, and `to` is a valid iterator.
+        to_result(unsafe {
+            bindings::skb_copy_datagram_iter(
+                self.as_raw(),
+                offset as c_int,
+                to.as_raw(),
+                len as c_int,
+            )
+        })
+    }
+
+    /// Copies `out.len()` bytes from `offset` on.
+    ///
+    /// Fails with [`EFAULT`] if the packet is shorter.
+    pub fn copy_bits(&self, offset: usize, out: &mut [u8]) -> Result {
+        if offset.checked_add(out.len()).is_none_or(|end| end > self.len()) {
+            return Err(EFAULT);
+        }
+        // SAFETY: `skb` is valid by the type invariant, the range lies within it, and `out` has
+        // room for it.
+        to_result(unsafe {
+            bindings::skb_copy_bits(
+                self.as_raw(),
+                offset as c_int,
+                out.as_mut_ptr().cast(),
+                out.len() as c_int,
+            )
+        })
+    }
+
+    #[inline]
+    fn free(self, reason: u32) {
+        let skb = ManuallyDrop::new(self).skb;
+        // SAFETY: By the type invariant the handle owns a reference, which `ManuallyDrop` leaves to
+        // this call. The call frees in every context.
+        unsafe { bindings::dev_kfree_skb_any_reason(skb.as_ptr(), reason) };
+    }
+}
+
+impl Drop for SharedSkBuff {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the handle owns a reference. The call frees in every
+        // context.
+        unsafe {
+            bindings::dev_kfree_skb_any_reason(
+                self.as_raw(),
+                bindings::skb_drop_reason_SKB_CONSUMED,
+            )
+        };
+    }
+}
+
+/// How a packet came to this host, as seen by the device: `skb->pkt_type`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PacketType {
+    /// Sent to this host.
+    Host,
+    /// Sent to all.
+    Broadcast,
+    /// Sent to a group.
+    Multicast,
+    /// Sent to another host.
+    OtherHost,
+    /// Everything else, among it copies of what this host sends.
+    Other,
+}
+
+/// A packet that its holder owns alone.
+///
+/// # Invariants
+///
+/// The `struct sk_buff` has no other user.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::net::SkBuff;
+///
+/// let mut skb = SkBuff::alloc(16, 100, GFP_KERNEL)?;
+/// skb.put(b"payload")?;
+/// skb.push(b"head")?;
+/// assert_eq!(skb.len(), 11);
+///
+/// let header = skb.pull::<4>().ok_or(EINVAL)?;
+/// assert_eq!(&header, b"head");
+/// skb.trim(3)?;
+/// let mut rest = [0; 3];
+/// skb.copy_bits(0, &mut rest)?;
+/// assert_eq!(&rest, b"pay");
+/// # Ok::<(), Error>(())
+/// ```
+pub struct SkBuff(SharedSkBuff);
+
+impl Deref for SkBuff {
+    type Target = SharedSkBuff;
+
+    #[inline]
+    fn deref(&self) -> &SharedSkBuff {
+        &self.0
+    }
+}
+
+impl SkBuff {
+    /// Allocates an empty packet with `headroom` bytes free before and `len` bytes after its
+    /// start.
+    pub fn alloc(headroom: usize, len: usize, flags: Flags) -> Result<Self, AllocError> {
+        let size = headroom.checked_add(len).ok_or(AllocError)?;
+        let size = c_int::try_from(size).map_err(|_| AllocError)?;
+        // SAFETY: `alloc_skb` has no requirements on its arguments.
+        let skb = unsafe { bindings::alloc_skb(size as u32, flags.as_raw()) };
+        let skb = NonNull::new(skb).ok_or(AllocError)?;
+        // SAFETY: The packet is new and empty and has at least `size` bytes of room.
+        unsafe { bindings::skb_reserve(skb.as_ptr(), headroom as c_int) };
+        // SAFETY: The packet is new and owned by nobody else.
+        Ok(unsafe { Self::from_raw(skb) })
+    }
+
+    /// Takes over a packet.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must point to a valid packet with no other user, and the caller gives it up.
+    #[inline]
+    pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: By the safety requirements.
+        // SAFETY: The caller gives up its reference.
+        Self(unsafe { SharedSkBuff::from_raw(skb) })
+    }
+
+    /// Gives the packet to C code.
+    #[inline]
+    pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
+        ManuallyDrop::new(self).as_raw()
+    }
+
+    /// Makes another packet with the same bytes, without copying them.
+    pub fn try_clone(&self, flags: Flags) -> Result<Self, AllocError> {
+        // SAFETY: `skb` is valid by the type invariant.
+        let skb = unsafe { bindings::skb_clone(self.as_raw(), flags.as_raw()) };
+        let skb = NonNull::new(skb).ok_or(AllocError)?;
+        // SAFETY: A clone is a `struct sk_buff` of its own.
+        Ok(unsafe { Self::from_raw(skb) })
+    }
+
+    /// Returns how the packet came to this host.
+    #[inline]
+    pub fn packet_type(&self) -> PacketType {
+        // SAFETY: `skb` is valid by the type invariant.
+        match unsafe { bindings::skb_pkt_type(self.as_raw()) } {
+            bindings::PACKET_HOST => PacketType::Host,
+            bindings::PACKET_BROADCAST => PacketType::Broadcast,
+            bindings::PACKET_MULTICAST => PacketType::Multicast,
+            bindings::PACKET_OTHERHOST => PacketType::OtherHost,
+            _ => PacketType::Other,
+        }
+    }
+
+    /// Returns the first `N` bytes and leaves them in place.
+    ///
+    /// `None` if the packet is shorter or memory is short.
+    #[inline]
+    pub fn peek<const N: usize>(&mut self) -> Option<[u8; N]> {
+        // SAFETY: `skb` is valid and has no other user, so that its head may move.
+        if !unsafe { bindings::pskb_may_pull(self.as_raw(), N as u32) } {
+            return None;
+        }
+        // SAFETY: At least `N` bytes are linear now, as the call above made sure.
+        Some(unsafe { (*self.as_raw()).data.cast::<[u8; N]>().read() })
+    }
+
+    /// Takes off the first `N` bytes and returns them.
+    ///
+    /// `None` if the packet is shorter or memory is short; the packet is as before then.
+    #[inline]
+    pub fn pull<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let header = self.peek::<N>()?;
+        // SAFETY: At least `N` bytes are linear, as `peek` made sure.
+        unsafe { bindings::__skb_pull(self.as_raw(), N as u32) };
+        Some(header)
+    }
+
+    /// Cuts the packet off after `len` bytes, if it is longer.
+    ///
+    /// What the device said of the packet's checksum is kept right.
+    #[inline]
+    pub fn trim(&mut self, len: usize) -> Result {
+        let Ok(len) = u32::try_from(len) else {
+            return Ok(());
+        };
+        // SAFETY: `skb` is valid and has no other user.
+        to_result(unsafe { bindings::pskb_trim_rcsum(self.as_raw(), len) })
+    }
+
+    /// Puts `header` before the packet's first byte.
+    ///
+    /// Makes room, and the head private, when that is necessary; fails with [`ENOMEM`] if it
+    /// cannot.
+    #[inline]
+    pub fn push(&mut self, header: &[u8]) -> Result {
+        let len = u32::try_from(header.len()).map_err(|_| ENOMEM)?;
+        self.cow_head(len)?;
+        // SAFETY: There are at least `len` bytes of headroom, and nobody else uses the head.
+        let start = unsafe { bindings::skb_push(self.as_raw(), len) };
+        // SAFETY: `skb_push` returned the start of `len` more bytes of the private head.
+        unsafe {
+            core::ptr::copy_nonoverlapping(header.as_ptr(), start.cast::<u8>(), header.len())
+        };
+        Ok(())
+    }
+
+    /// Appends `data` to a packet that has no fragments.
+    ///
+    /// Fails with [`EINVAL`] if the packet has fragments or shares its bytes with a clone, and with
+    /// [`ENOBUFS`] if it has no room.
+    pub fn put(&mut self, data: &[u8]) -> Result {
+        let skb = self.as_raw();
+        // SAFETY: `skb` is valid by the type invariant, for all three.
+        let (fragments, cloned, room) = unsafe {
+            (
+                (*skb).data_len,
+                bindings::skb_cloned(skb),
+                bindings::skb_tailroom(skb),
+            )
+        };
+        if fragments != 0 || cloned != 0 {
+            return Err(EINVAL);
+        }
+        if data.len() > usize::try_from(room).unwrap_or(0) {
+            return Err(ENOBUFS);
+        }
+        // SAFETY: The packet is linear and has room for `data.len()` bytes, as was just checked.
+        let end = unsafe { bindings::skb_put(skb, data.len() as u32) };
+        // SAFETY: `skb_put` returned the start of `data.len()` more bytes, which nobody else uses
+        // since the packet has no clone.
+        unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), end.cast::<u8>(), data.len()) };
+        Ok(())
+    }
+
+    /// Makes sure that there is `headroom` before the data and that it may be written to.
+    #[inline]
+    pub(super) fn cow_head(&mut self, headroom: u32) -> Result {
+        // SAFETY: `skb` is valid and has no other user.
+        to_result(unsafe { bindings::skb_cow_head(self.as_raw(), headroom) })
+    }
+
+    /// Says that the network header, which is the protocol's own, starts with the data.
+    #[inline]
+    pub fn reset_network_header(&mut self) {
+        // SAFETY: `skb` is valid and has no other user.
+        unsafe { bindings::skb_reset_network_header(self.as_raw()) };
+    }
+
+    /// Leaves the Internet checksum (RFC 1071) of all data to the device, or to whoever sends
+    /// next.
+    ///
+    /// The checksum goes to `offset`, where the folded sum of a pseudo-header stands already.
+    /// Fails with [`EINVAL`] if that is not in the linear part.
+    #[inline]
+    pub fn set_partial_checksum(&mut self, offset: u16) -> Result {
+        // SAFETY: `skb` is valid and has no other user; the function checks the range.
+        if unsafe { bindings::skb_partial_csum_set(self.as_raw(), 0, offset) } {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// Checks the Internet checksum (RFC 1071) over all data and a pseudo-header.
+    ///
+    /// `pseudo` is the sum of the pseudo-header, not folded to 16 bits. Nothing is computed if the
+    /// device has found the sum right, or if the packet never left this host.
+    #[inline]
+    pub fn checksum_is_valid(&mut self, pseudo: u32) -> bool {
+        // SAFETY: `skb` is valid and has no other user.
+        unsafe { bindings::skb_checksum_is_valid(self.as_raw(), pseudo) }
+    }
+
+    /// Notes something on the packet, for the protocol that holds it now.
+    ///
+    /// Every layer may overwrite it, so it lasts until the packet is passed on, other than to a
+    /// socket's queue.
+    #[inline]
+    pub fn set_cb<T: FromBytes + IntoBytes + Immutable + Copy>(&mut self, value: T) {
+        const { assert!(size_of::<T>() <= CB_LEN && align_of::<T>() <= 8) };
+        // SAFETY: `skb` is valid and has no other user; its control buffer is aligned to 8 bytes
+        // and large enough. `T` has no padding, so that the buffer stays initialised.
+        unsafe { (&raw mut (*self.as_raw()).cb).cast::<T>().write(value) };
+    }
+
+    /// Frees the packet, which could not be delivered because of `reason`.
+    #[inline]
+    pub fn drop_reason(self, reason: DropReason) {
+        // The handle inside has to be taken out by hand, as `SkBuff` shares its destructor.
+        let SkBuff(shared) = self;
+        shared.free(reason.as_raw());
+    }
+
+    /// Frees the packet, which was delivered.
+    #[inline]
+    pub fn consume(self) {
+        drop(self);
+    }
+}
+
+#[macros::kunit_tests(rust_net_skbuff)]
+mod tests {
+    use super::*;
+
+    fn contents<const N: usize>(skb: &SharedSkBuff) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        assert_eq!(skb.len(), N);
+        skb.copy_bits(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn put_stops_at_the_end_of_the_room() -> Result {
+        let mut skb = SkBuff::alloc(0, 1, GFP_KERNEL)?;
+        // The allocator rounds up, so fill until it refuses.
+        let mut put = 0;
+        while skb.put(&[0x55; 64]).is_ok() {
+            put += 64;
+        }
+        assert_eq!(skb.put(&[0; 64]), Err(ENOBUFS));
+        assert_eq!(skb.len(), put);
+        Ok(())
+    }
+
+    #[test]
+    fn push_makes_headroom_when_there_is_none() -> Result {
+        let mut skb = SkBuff::alloc(0, 8, GFP_KERNEL)?;
+        skb.put(b"end")?;
+        skb.push(&[7; 200])?;
+        assert_eq!(skb.len(), 203);
+        assert_eq!(skb.pull::<200>(), Some([7; 200]));
+        assert_eq!(contents::<3>(&skb)?, *b"end");
+        Ok(())
+    }
+
+    #[test]
+    fn pull_of_more_than_there_is_changes_nothing() -> Result {
+        let mut skb = SkBuff::alloc(0, 8, GFP_KERNEL)?;
+        skb.put(b"abc")?;
+        assert_eq!(skb.pull::<4>(), None);
+        assert_eq!(skb.peek::<4>(), None);
+        assert_eq!(contents::<3>(&skb)?, *b"abc");
+        assert_eq!(skb.copy_bits(1, &mut [0; 3]), Err(EFAULT));
+        assert_eq!(skb.copy_bits(usize::MAX, &mut [0; 3]), Err(EFAULT));
+        Ok(())
+    }
+
+    #[test]
+    fn writing_to_a_clone_leaves_the_original_alone() -> Result {
+        let mut skb = SkBuff::alloc(4, 8, GFP_KERNEL)?;
+        skb.put(b"data")?;
+        let mut clone = skb.try_clone(GFP_KERNEL)?;
+        assert_eq!(clone.put(b"x"), Err(EINVAL));
+        assert_eq!(skb.put(b"x"), Err(EINVAL));
+        clone.push(b"one:")?;
+        skb.push(b"two:")?;
+        assert_eq!(contents::<8>(&clone)?, *b"one:data");
+        assert_eq!(contents::<8>(&skb)?, *b"two:data");
+        clone.trim(5)?;
+        assert_eq!(contents::<5>(&clone)?, *b"one:d");
+        assert_eq!(contents::<8>(&skb)?, *b"two:data");
+        Ok(())
+    }
+
+    #[test]
+    fn a_clone_carries_the_note_and_keeps_its_own() -> Result {
+        let mut skb = SkBuff::alloc(0, 8, GFP_KERNEL)?;
+        skb.set_cb([1u32, 2, 3]);
+        let mut clone = skb.try_clone(GFP_KERNEL)?;
+        assert_eq!(clone.cb::<[u32; 3]>(), [1, 2, 3]);
+        clone.set_cb([4u32, 5, 6]);
+        assert_eq!(skb.cb::<[u32; 3]>(), [1, 2, 3]);
+        assert_eq!(clone.cb::<[u32; 3]>(), [4, 5, 6]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_found() -> Result {
+        // The one's complement sum of these four words is 0xffff: 0x1234 + 0xedcb.
+        let good = [0x12, 0x34, 0, 0, 0xed, 0xcb, 0, 0];
+        let mut skb = SkBuff::alloc(0, 8, GFP_KERNEL)?;
+        skb.put(&good)?;
+        assert!(skb.checksum_is_valid(0));
+
+        for byte in 0..good.len() {
+            let mut bad = good;
+            bad[byte] ^= 0x10;
+            let mut skb = SkBuff::alloc(0, 8, GFP_KERNEL)?;
+            skb.put(&bad)?;
+            assert!(!skb.checksum_is_valid(0));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_packet_that_did_not_arrive_has_no_link_layer_header() -> Result {
+        let skb = SkBuff::alloc(32, 8, GFP_KERNEL)?;
+        assert_eq!(skb.mac_header::<14>(), None);
+        assert_eq!(skb.ifindex(), 0);
+        Ok(())
+    }
+}
