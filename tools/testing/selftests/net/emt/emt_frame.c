@@ -120,7 +120,15 @@ int frame_socket(const struct host *h, const char *name)
 
 void frame_send(int fd, const struct frame *f)
 {
-	struct virtio_net_hdr vnet = { .gso_type = VIRTIO_NET_HDR_GSO_NONE };
+	frame_send_split(fd, f, 0);
+}
+
+void frame_send_split(int fd, const struct frame *f, unsigned int linear)
+{
+	struct virtio_net_hdr vnet = {
+		.gso_type = VIRTIO_NET_HDR_GSO_NONE,
+		.hdr_len = linear,
+	};
 	struct iovec iov[2] = {
 		{ .iov_base = &vnet, .iov_len = sizeof(vnet) },
 		{ .iov_base = (void *)f->data, .iov_len = f->len },

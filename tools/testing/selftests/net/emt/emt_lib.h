@@ -199,6 +199,12 @@ int frame_socket(const struct host *h, const char *name);
 void frame_send(int fd, const struct frame *f);
 
 /*
+ * The same with only the first @linear bytes in the linear part of the skb, if
+ * the frame is longer than a page; shorter ones are linear.
+ */
+void frame_send_split(int fd, const struct frame *f, unsigned int linear);
+
+/*
  * The next frame of EMT's EtherType seen, in either direction, with its checksum finished if the
  * device was to do that. @outgoing says which way it went. False: none came in
  * @wait_ms.
