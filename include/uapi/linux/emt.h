@@ -30,6 +30,12 @@
 /* Ports 1 to EMT_PORT_RESERVED - 1 need CAP_NET_BIND_SERVICE to bind. */
 #define EMT_PORT_RESERVED	1024
 
+/*
+ * Type, at level SOL_EMT, of the ancillary message (struct sock_extended_err)
+ * that comes with what recvmsg() takes from the error queue.
+ */
+#define EMT_RECVERR	1
+
 /**
  * struct sockaddr_emt - the address of an EMT socket
  * @semt_family: AF_EMT

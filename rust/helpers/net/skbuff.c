@@ -82,6 +82,11 @@ rust_helper_skb_checksum_is_valid(struct sk_buff *skb, __wsum pseudo)
 	       !__skb_checksum_validate_complete(skb, true, pseudo);
 }
 
+__rust_helper int rust_helper_skb_iif(const struct sk_buff *skb)
+{
+	return skb->skb_iif;
+}
+
 __rust_helper u32 rust_helper_skb_pkt_type(const struct sk_buff *skb)
 {
 	return skb->pkt_type;

@@ -73,6 +73,17 @@ impl Drop for RtnlGuard {
     }
 }
 
+/// What goes before a packet on an Ethernet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EthernetHeader {
+    /// The destination's address.
+    pub to: [u8; ETH_ALEN],
+    /// The source's address.
+    pub from: [u8; ETH_ALEN],
+    /// The protocol, `ETH_P_*`.
+    pub ethertype: u16,
+}
+
 /// A network device: a `struct net_device`.
 #[repr(transparent)]
 pub struct Device(Opaque<bindings::net_device>);
@@ -176,23 +187,23 @@ impl Device {
     }
 
     /// Puts the link-layer header before a packet.
-    fn prepare(&self, skb: &mut SkBuff, ethertype: u16, to: &[u8; ETH_ALEN]) -> Result {
+    fn prepare(&self, skb: &mut SkBuff, header: &EthernetHeader) -> Result {
         skb.reset_network_header();
         skb.cow_head(self.headroom() as u32)?;
         // SAFETY: The packet has no other user, and the device is valid; where the packet goes from
         // here holds a reference of its own to the device if it keeps the packet.
         unsafe {
-            bindings::skb_set_dev_protocol(skb.as_raw(), self.as_raw(), ethertype.to_be())
+            bindings::skb_set_dev_protocol(skb.as_raw(), self.as_raw(), header.ethertype.to_be())
         };
         // SAFETY: The packet and the device are valid, there is headroom for the header, and the
-        // address is as long as the device's. With a null source it fills in its own.
+        // addresses are as long as the device's.
         let len = unsafe {
             bindings::dev_hard_header(
                 skb.as_raw(),
                 self.as_raw(),
-                ethertype,
-                to.as_ptr().cast(),
-                core::ptr::null(),
+                header.ethertype,
+                header.to.as_ptr().cast(),
+                header.from.as_ptr().cast(),
                 skb.len() as c_uint,
             )
         };
@@ -203,15 +214,15 @@ impl Device {
         }
     }
 
-    /// Sends a packet out, with a link-layer header to `to`, an address of this Ethernet device.
+    /// Sends a packet out through this Ethernet device.
     ///
     /// Fails with [`ENETDOWN`] if the device is down, with [`ENOBUFS`] if its queue drops the
     /// packet and with [`ENOMEM`] if memory is short; with [`EINVAL`] if it is not an Ethernet. The
     /// packet is gone then. Not for hard interrupts.
     #[inline]
-    pub fn xmit(&self, mut skb: SkBuff, ethertype: u16, to: &[u8; ETH_ALEN]) -> Result {
+    pub fn xmit(&self, mut skb: SkBuff, header: &EthernetHeader) -> Result {
         self.check_ethernet()?;
-        self.prepare(&mut skb, ethertype, to)?;
+        self.prepare(&mut skb, header)?;
         // SAFETY: The packet is complete, and the call consumes it.
         match unsafe { bindings::dev_queue_xmit(skb.into_raw()) } {
             0 => Ok(()),
@@ -221,13 +232,13 @@ impl Device {
         }
     }
 
-    /// Receives a packet as if it had arrived at this device, addressed to `to`.
+    /// Receives a packet as if it had arrived at this device.
     ///
     /// For what a host sends to itself: nothing goes on the wire. Fails as [`xmit`](Self::xmit)
     /// does. The packet is no longer charged to the socket that sent it.
-    pub fn receive(&self, mut skb: SkBuff, ethertype: u16, to: &[u8; ETH_ALEN]) -> Result {
+    pub fn receive(&self, mut skb: SkBuff, header: &EthernetHeader) -> Result {
         self.check_ethernet()?;
-        self.prepare(&mut skb, ethertype, to)?;
+        self.prepare(&mut skb, header)?;
         let skb = skb.into_raw();
         // SAFETY: The packet is valid, has no other user, and its data starts with the Ethernet
         // header that `prepare` made. `netif_rx` consumes it.

@@ -120,6 +120,7 @@ pub trait State: Send + Sync + Sized + 'static {
 ///     sync::ArcBorrow, //
 /// };
 ///
+/// #[pin_data]
 /// struct Limits {
 ///     sockets: u32,
 /// }

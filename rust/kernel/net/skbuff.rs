@@ -88,7 +88,7 @@ impl SharedSkBuff {
     #[inline]
     pub fn ifindex(&self) -> i32 {
         // SAFETY: `skb` is valid by the type invariant.
-        unsafe { (*self.as_raw()).skb_iif }
+        unsafe { bindings::skb_iif(self.as_raw()) }
     }
 
     /// Returns the first `N` bytes of the link-layer header, if the packet has one.

@@ -40,10 +40,17 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop,
-    pin::Pin, //
+    mem::ManuallyDrop, //
 };
 use zerocopy::Immutable;
+
+/// The socket type of datagrams.
+pub const SOCK_DGRAM: u32 = bindings::sock_type_SOCK_DGRAM;
+
+/// The ioctl that asks how many bytes can be received.
+pub const SIOCINQ: u32 = bindings::SIOCINQ;
+/// The ioctl that asks how many bytes have not been sent yet.
+pub const SIOCOUTQ: u32 = bindings::SIOCOUTQ;
 
 /// What a socket type does, and the state that it keeps with each socket.
 ///
@@ -228,7 +235,7 @@ impl<'a> NewSocket<'a> {
         }
         // SAFETY: `sk_alloc` allocated `obj_size` bytes, which is a `Sock<T>`, and zeroed them,
         // which is a valid `table`. The state is pinned: it is never moved from there.
-        if let Err(error) = unsafe { init.__pinned_init(Sock::<T>::raw_state(sk)) } {
+        if let Err(error) = unsafe { pin_init::raw_try_init(Sock::<T>::raw_state(sk), init) } {
             // SAFETY: Nobody else knows the socket, and it has no destructor yet.
             unsafe { bindings::sk_free(sk) };
             return Err(error.into());

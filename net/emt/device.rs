@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices that carry EMT: enabling and disabling them, and what becomes of them.
+
+use crate::{
+    addr::LinkAddr,
+    error::{
+        Counter,
+        COUNTERS, //
+    },
+    input::Input,
+    netns::{
+        Netns,
+        NETNS, //
+    },
+    wire, //
+};
+use kernel::{
+    net::{
+        device::{
+            Device,
+            Event,
+            Notifier,
+            Rtnl, //
+        },
+        packet,
+        Counters,
+        Namespace, //
+    },
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// A device that carries EMT, for whoever sends through it or receives from it.
+///
+/// It may outlive its being enabled by the time that a packet is under way.
+pub(crate) struct Link {
+    netns: Arc<Netns>,
+    dev: ARef<Device>,
+    ifindex: i32,
+    loopback: bool,
+    /// The device's address as a number. Asking the device is no cheaper than a call.
+    address: Atomic<u64>,
+    counters: Counters<COUNTERS>,
+}
+
+impl Link {
+    pub(crate) fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.dev
+    }
+
+    pub(crate) fn ifindex(&self) -> i32 {
+        self.ifindex
+    }
+
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.loopback
+    }
+
+    pub(crate) fn address(&self) -> LinkAddr {
+        LinkAddr::from_bits(self.address.load(Relaxed))
+    }
+
+    /// Returns the longest payload of one packet.
+    pub(crate) fn max_payload(&self) -> usize {
+        wire::max_payload(self.dev.mtu())
+    }
+
+    pub(crate) fn count(&self, counter: Counter, value: usize) {
+        self.counters.add(counter as usize, value);
+    }
+
+    pub(crate) fn counters(&self) -> [u64; COUNTERS] {
+        self.counters.sums()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        for (index, sum) in self.counters().into_iter().enumerate() {
+            self.netns.retired.add(index, sum as usize);
+        }
+    }
+}
+
+/// A device in its namespace's table: as long as this lives, it receives. Dropping it sleeps.
+pub(crate) struct Enabled {
+    handler: Pin<KBox<packet::Registration<Input>>>,
+}
+
+impl Enabled {
+    fn new(link: Arc<Link>) -> Result<Self> {
+        let dev = link.dev.clone();
+        let handler = packet::Registration::new(wire::ETHERTYPE, &dev, Input::new(link));
+        Ok(Self {
+            handler: KBox::pin_init(handler, GFP_KERNEL)?,
+        })
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        self.handler.handler().link()
+    }
+}
+
+/// Makes `dev` carry EMT.
+///
+/// Fails with [`EOPNOTSUPP`] if it is not an Ethernet, with [`EEXIST`] if it is enabled, and with
+/// [`ENOMEM`]. May sleep.
+pub(crate) fn enable(netns: Arc<Netns>, dev: &Device, _rtnl: &Rtnl) -> Result {
+    let address = dev.ethernet_address().ok_or(EOPNOTSUPP)?;
+    // Looked up first so that a device never has two handlers, not even for a moment.
+    if netns.link(dev.ifindex()).is_some() {
+        return Err(EEXIST);
+    }
+    let link = Arc::new(
+        Link {
+            dev: dev.into(),
+            ifindex: dev.ifindex(),
+            loopback: dev.is_loopback(),
+            address: Atomic::new(LinkAddr::new(address).to_bits()),
+            counters: Counters::new()?,
+            netns: netns.clone(),
+        },
+        GFP_KERNEL,
+    )?;
+    netns
+        .insert(Enabled::new(link)?)
+        .map_err(|(_enabled, error)| error)
+}
+
+/// Makes the device with `ifindex` no longer carry EMT, and tells the sockets that are bound to it.
+///
+/// Fails with [`ENODEV`] if it does not. May sleep.
+pub(crate) fn disable(netns: &Netns, ifindex: i32, _rtnl: &Rtnl) -> Result {
+    let enabled = netns.remove(ifindex).ok_or(ENODEV)?;
+    // Waits until no packet is being received from it.
+    drop(enabled);
+    for sock in netns.dgrams.lock().iter_all() {
+        if sock.bound_ifindex() == ifindex {
+            sock.report_error(ENETDOWN);
+        }
+    }
+    Ok(())
+}
+
+/// Follows the devices.
+pub(crate) struct Follow;
+
+impl Notifier for Follow {
+    fn notify(event: Event, dev: &Device, net: &Namespace, rtnl: &Rtnl) {
+        let Some(netns) = NETNS.get(net) else {
+            return;
+        };
+        match event {
+            Event::Register if dev.is_loopback() => {
+                if let Err(error) = enable(netns, dev, rtnl) {
+                    pr_warn!("cannot enable the loopback device: {error:?}\n");
+                }
+            }
+            Event::Unregister => {
+                // Most devices do not carry EMT.
+                let _ = disable(&netns, dev.ifindex(), rtnl);
+            }
+            Event::ChangeAddress => {
+                if let (Some(link), Some(address)) =
+                    (netns.link(dev.ifindex()), dev.ethernet_address())
+                {
+                    link.address
+                        .store(LinkAddr::new(address).to_bits(), Relaxed);
+                }
+            }
+            _ => (),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What EMT keeps for each network namespace: the devices that carry it and the bound sockets.
+//!
+//! Lock order, outer to inner:
+//!
+//! 1. the RTNL, under which devices are enabled and disabled;
+//! 2. a socket's lock;
+//! 3. `Netns::dgrams`, the lock of the table of sockets (BH);
+//! 4. `Netns::links`, the lock of the table of devices (BH).
+//!
+//! Receiving takes none of them: it comes with its device and finds the socket under RCU.
+
+use crate::{
+    addr::LinkAddr,
+    device::{
+        Enabled,
+        Link, //
+    },
+    error::COUNTERS,
+    socket::dgram::Dgram, //
+};
+use kernel::{
+    alloc::kvec::InsertError,
+    net::{
+        namespace::{
+            PerNamespace,
+            State, //
+        },
+        sock_table::SockTable,
+        Counters, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        new_spinlock_bh,
+        Arc,
+        ArcBorrow,
+        SpinLockBh, //
+    },
+};
+
+/// Finds a namespace's [`Netns`].
+pub(crate) static NETNS: PerNamespace<Netns> = PerNamespace::new();
+
+/// Buckets of the table of sockets.
+const BUCKETS: usize = 64;
+
+/// The ports that a socket gets that does not ask for one, as many as Linux has by default for IP.
+const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
+
+/// EMT in one network namespace.
+#[pin_data]
+pub(crate) struct Netns {
+    /// The devices that carry EMT, in the order of their interface indices.
+    #[pin]
+    links: SpinLockBh<KVec<Enabled>>,
+    /// The bound datagram sockets, by port.
+    #[pin]
+    pub(crate) dgrams: SockTable<Dgram, BUCKETS>,
+    /// What the devices have counted that no longer carry EMT.
+    pub(crate) retired: Counters<COUNTERS>,
+    /// Where to begin to look for an unused port.
+    next_port: Atomic<u32>,
+}
+
+impl State for Netns {
+    fn registry() -> &'static PerNamespace<Self> {
+        &NETNS
+    }
+
+    fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            links <- new_spinlock_bh!(KVec::new(), "emt_links"),
+            dgrams <- SockTable::new(),
+            retired: Counters::new()?,
+            next_port: Atomic::new(0),
+        })
+    }
+
+    fn pre_exit(this: ArcBorrow<'_, Self>) {
+        // The devices are still there. What is taken out must not be dropped under the lock.
+        let enabled = core::mem::take(&mut *this.links.lock());
+        drop(enabled);
+    }
+}
+
+/// The way to a destination.
+pub(crate) struct Route {
+    /// The device that the packet goes to: out through, or into if it is `local`.
+    pub(crate) link: Arc<Link>,
+    /// The interface that the destination is reached by, which is the one asked for.
+    pub(crate) ifindex: i32,
+    /// The address that the packet comes from.
+    pub(crate) from: LinkAddr,
+    /// The longest payload of one packet.
+    pub(crate) max_payload: usize,
+    /// Whether the destination is this host.
+    pub(crate) local: bool,
+}
+
+impl Netns {
+    /// Adds a device; hands it back, since dropping it sleeps, with [`EEXIST`] if it is there or
+    /// with [`ENOMEM`].
+    pub(crate) fn insert(&self, enabled: Enabled) -> Result<(), (Enabled, Error)> {
+        let mut links = self.links.lock();
+        let Err(at) = position(&links, enabled.link().ifindex()) else {
+            return Err((enabled, EEXIST));
+        };
+        // The RTNL may be held, but not long; there is no sleeping under the table's lock.
+        if links.reserve(1, GFP_ATOMIC).is_err() {
+            return Err((enabled, ENOMEM));
+        }
+        links
+            .insert_within_capacity(at, enabled)
+            .map_err(|error| match error {
+                InsertError::IndexOutOfBounds(enabled) | InsertError::OutOfCapacity(enabled) => {
+                    (enabled, ENOMEM)
+                }
+            })
+    }
+
+    /// Takes a device out. What is returned sleeps when it is dropped.
+    pub(crate) fn remove(&self, ifindex: i32) -> Option<Enabled> {
+        let mut links = self.links.lock();
+        let at = position(&links, ifindex).ok()?;
+        links.remove(at).ok()
+    }
+
+    /// Finds a device by its interface index.
+    pub(crate) fn link(&self, ifindex: i32) -> Option<Arc<Link>> {
+        find(&self.links.lock(), ifindex).cloned()
+    }
+
+    /// Returns whether a device has `address`.
+    pub(crate) fn has_address(&self, address: LinkAddr) -> bool {
+        owner(&self.links.lock(), address).is_some()
+    }
+
+    /// Calls `visit` for each device, in the order of their indices, without the lock held.
+    pub(crate) fn for_each_link(&self, mut visit: impl FnMut(&Link) -> Result) -> Result {
+        let mut next = 0;
+        loop {
+            let link = {
+                let links = self.links.lock();
+                let (Ok(at) | Err(at)) = position(&links, next);
+                links.get(at).map(|enabled| enabled.link().clone())
+            };
+            let Some(link) = link else {
+                return Ok(());
+            };
+            visit(&link)?;
+            next = link.ifindex().saturating_add(1);
+        }
+    }
+
+    /// Finds the way to `to` through interface `ifindex`.
+    ///
+    /// If that is 0, through the only device besides the loopback. [`ENODEV`] if there is no such
+    /// device, [`EHOSTUNREACH`] if there is more than one. [`EINVAL`] if the address is all zero
+    /// and the device is not the loopback.
+    pub(crate) fn route(&self, ifindex: i32, to: LinkAddr) -> Result<Route> {
+        let links = self.links.lock();
+        let egress = match ifindex {
+            0 => only(&links)?,
+            ifindex => find(&links, ifindex).ok_or(ENODEV)?,
+        };
+        if to.is_zero() && !egress.is_loopback() {
+            return Err(EINVAL);
+        }
+        // Several devices may have one address, as VLANs do; what is asked for comes first.
+        let owner = if egress.address() == to {
+            Some(egress)
+        } else {
+            owner(&links, to)
+        };
+        Ok(Route {
+            link: owner.unwrap_or(egress).clone(),
+            ifindex: egress.ifindex(),
+            from: egress.address(),
+            max_payload: egress.max_payload(),
+            local: owner.is_some(),
+        })
+    }
+
+    /// Returns the ports to try, each once, for a socket that asks for none.
+    pub(crate) fn ephemeral_ports(&self) -> impl Iterator<Item = u16> {
+        let count = u32::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
+        let first = self.next_port.fetch_add(1, Relaxed);
+        (0..count).map(move |step| {
+            // The remainder is less than `count`, so this stays within the range.
+            EPHEMERAL.start() + (first.wrapping_add(step) % count) as u16
+        })
+    }
+}
+
+/// Returns where in the table the device with `ifindex` is, or where it would be.
+fn position(links: &[Enabled], ifindex: i32) -> Result<usize, usize> {
+    links.binary_search_by_key(&ifindex, |enabled| enabled.link().ifindex())
+}
+
+fn find(links: &[Enabled], ifindex: i32) -> Option<&Arc<Link>> {
+    let at = position(links, ifindex).ok()?;
+    links.get(at).map(Enabled::link)
+}
+
+fn owner(links: &[Enabled], address: LinkAddr) -> Option<&Arc<Link>> {
+    links
+        .iter()
+        .map(Enabled::link)
+        .find(|link| link.address() == address)
+}
+
+/// Returns the only device that is not the loopback.
+fn only(links: &[Enabled]) -> Result<&Arc<Link>> {
+    let mut outward = links
+        .iter()
+        .map(Enabled::link)
+        .filter(|link| !link.is_loopback());
+    let link = outward.next().ok_or(ENODEV)?;
+    match outward.next() {
+        None => Ok(link),
+        Some(_) => Err(EHOSTUNREACH),
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a socket to a device: message in, frame out.
+
+use crate::{
+    addr::{
+        Endpoint,
+        LinkAddr, //
+    },
+    error::Counter,
+    netns::Route,
+    socket::dgram::Dgram,
+    wire::{
+        Addresses,
+        Header,
+        CHECKSUM_OFFSET,
+        ETHERTYPE,
+        HEADER_LEN,
+        MAX_PAYLOAD, //
+    },
+};
+use kernel::{
+    net::{
+        device::EthernetHeader,
+        msghdr::SendMsg,
+        SkBuff,
+        Sock, //
+    },
+    prelude::*, //
+};
+
+/// Room before the payload for the headers of EMT and of most devices; where a device wants more,
+/// it is made later.
+const HEADROOM: usize = HEADER_LEN + 64;
+
+/// Sends a message as one datagram to `to`, whose interface may be 0; returns its length.
+///
+/// Sleeps while the socket's send buffer is full. The way is looked for afterwards, so that a
+/// sender that waits keeps no device from going away.
+pub(crate) fn send(
+    sock: &Sock<Dgram>,
+    source_port: u16,
+    to: &Endpoint,
+    msg: &mut SendMsg<'_>,
+) -> Result<usize> {
+    let payload = msg.len();
+    if payload > MAX_PAYLOAD {
+        return Err(EMSGSIZE);
+    }
+    let skb = sock.send_skb(HEADROOM, msg)?;
+    let route = sock.netns().route(to.ifindex, to.link)?;
+    if payload > route.max_payload {
+        return Err(EMSGSIZE);
+    }
+    let header = Header::datagram(source_port, to.port, payload).ok_or(EMSGSIZE)?;
+
+    let result = transmit(&route, skb, &header, to.link);
+    match result {
+        Ok(()) => {
+            route.link.count(Counter::TxPackets, 1);
+            route.link.count(Counter::TxBytes, payload);
+        }
+        Err(_) => route.link.count(Counter::TxErrors, 1),
+    }
+    result.map(|()| payload)
+}
+
+/// Puts the headers before the payload and hands the packet to the device.
+fn transmit(route: &Route, mut skb: SkBuff, header: &Header, to: LinkAddr) -> Result {
+    let addresses = Addresses {
+        to,
+        from: route.from,
+    };
+    skb.push(&header.emit(addresses.sum()))?;
+    skb.set_partial_checksum(CHECKSUM_OFFSET)?;
+
+    let ethernet = EthernetHeader {
+        to: to.octets(),
+        from: route.from.octets(),
+        ethertype: ETHERTYPE,
+    };
+    let dev = route.link.device();
+    // The loopback device itself brings back whatever it is given.
+    if route.link.is_loopback() {
+        return dev.xmit(skb, &ethernet);
+    }
+    if route.local {
+        return dev.receive(skb, &ethernet);
+    }
+    if to == LinkAddr::BROADCAST {
+        // This host is one of all. If memory is short it goes without, as others may.
+        if let Ok(copy) = skb.try_clone(GFP_KERNEL) {
+            let _ = dev.receive(copy, &ethernet);
+        }
+    }
+    dev.xmit(skb, &ethernet)
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ioctls: the queues' lengths, and the devices of the socket's namespace.
+
+use super::dgram::Dgram;
+use crate::{
+    device,
+    error::COUNTERS,
+    netns::Netns, //
+};
+use kernel::{
+    net::{
+        device::{
+            Rtnl,
+            RtnlGuard, //
+        },
+        namespace::Capability,
+        socket::{
+            SIOCINQ,
+            SIOCOUTQ, //
+        },
+        Sock, //
+    },
+    prelude::*,
+    sync::Arc,
+    uaccess::UserSlice,
+    uapi, //
+};
+use zerocopy::Immutable;
+use zerocopy_derive::Immutable;
+
+/// `struct emt_devreq`.
+#[derive(FromBytes, IntoBytes)]
+#[repr(C)]
+struct DevReq {
+    ifindex: i32,
+    flags: u32,
+}
+
+/// `struct emt_devinfo`.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct DevInfo {
+    ifindex: i32,
+    flags: u32,
+    max_dgram: u32,
+    halen: u8,
+    reserved: [u8; 3],
+    addr: [u8; uapi::EMT_ADDR_MAX as usize],
+}
+
+/// `struct emt_devlist`.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct DevList {
+    count: u32,
+    reserved: u32,
+    devices: u64,
+}
+
+/// `struct emt_statsreq`.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct StatsReq {
+    ifindex: i32,
+    size: u32,
+    stats: u64,
+}
+
+const _: () = {
+    assert!(size_of::<DevReq>() == size_of::<uapi::emt_devreq>());
+    assert!(size_of::<DevInfo>() == size_of::<uapi::emt_devinfo>());
+    assert!(size_of::<DevList>() == size_of::<uapi::emt_devlist>());
+    assert!(size_of::<StatsReq>() == size_of::<uapi::emt_statsreq>());
+    assert!(COUNTERS * size_of::<u64>() == size_of::<uapi::emt_stats>());
+};
+
+/// Performs one of the ioctls of a socket.
+pub(super) fn ioctl(sock: &Sock<Dgram>, cmd: u32, arg: UserPtr) -> Result<c_int> {
+    match cmd {
+        SIOCINQ => write(arg, &(sock.first_len() as c_int)),
+        SIOCOUTQ => write(arg, &sock.wmem_alloc()),
+        uapi::SIOCEMTENABLE => configure(sock, arg, |netns, ifindex, rtnl| {
+            let dev = sock.net().device(ifindex, rtnl).ok_or(ENODEV)?;
+            device::enable(netns.clone(), dev, rtnl)
+        }),
+        uapi::SIOCEMTDISABLE => configure(sock, arg, |netns, ifindex, rtnl| {
+            if netns.link(ifindex).ok_or(ENODEV)?.is_loopback() {
+                return Err(EOPNOTSUPP);
+            }
+            device::disable(netns, ifindex, rtnl)
+        }),
+        uapi::SIOCEMTGETDEVS => list(sock.netns(), arg),
+        uapi::SIOCEMTGETSTATS => stats(sock.netns(), arg),
+        _ => Err(ENOIOCTLCMD),
+    }
+}
+
+fn read<T: FromBytes + IntoBytes>(arg: UserPtr) -> Result<T> {
+    let mut value = T::new_zeroed();
+    UserSlice::new(arg, size_of::<T>())
+        .reader()
+        .read_slice(value.as_mut_bytes())?;
+    Ok(value)
+}
+
+fn write<T: IntoBytes + Immutable>(arg: UserPtr, value: &T) -> Result<c_int> {
+    UserSlice::new(arg, size_of::<T>())
+        .writer()
+        .write_slice(value.as_bytes())?;
+    Ok(0)
+}
+
+/// Returns the pointer that a structure carries as a number; [`EFAULT`] if it cannot be one.
+fn pointer(address: u64) -> Result<UserPtr> {
+    usize::try_from(address)
+        .map(UserPtr::from_addr)
+        .map_err(|_| EFAULT)
+}
+
+/// Changes what the device that `arg` names does, with the RTNL held.
+fn configure(
+    sock: &Sock<Dgram>,
+    arg: UserPtr,
+    change: impl FnOnce(&Arc<Netns>, i32, &Rtnl) -> Result,
+) -> Result<c_int> {
+    if !sock.net().capable(Capability::NetAdmin) {
+        return Err(EPERM);
+    }
+    let request: DevReq = read(arg)?;
+    if request.flags != 0 {
+        return Err(EINVAL);
+    }
+    change(sock.netns(), request.ifindex, &RtnlGuard::new())?;
+    Ok(0)
+}
+
+/// Lists the enabled devices.
+fn list(netns: &Netns, arg: UserPtr) -> Result<c_int> {
+    let mut request: DevList = read(arg)?;
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    let len = (request.count as usize).saturating_mul(size_of::<DevInfo>());
+    let mut out = UserSlice::new(pointer(request.devices)?, len).writer();
+    let mut count = 0u32;
+    netns.for_each_link(|link| {
+        if count < request.count {
+            out.write_slice(describe(link).as_bytes())?;
+        }
+        count += 1;
+        Ok(())
+    })?;
+    request.count = count;
+    write(arg, &request)
+}
+
+fn describe(link: &device::Link) -> DevInfo {
+    let octets = link.address().octets();
+    let mut addr = [0; uapi::EMT_ADDR_MAX as usize];
+    addr[..octets.len()].copy_from_slice(&octets);
+    let flag = |condition: bool, flag: u32| if condition { flag } else { 0 };
+    DevInfo {
+        ifindex: link.ifindex(),
+        flags: flag(link.is_loopback(), uapi::EMT_DEV_LOOPBACK)
+            | flag(link.device().is_up(), uapi::EMT_DEV_RUNNING),
+        max_dgram: link.max_payload() as u32,
+        halen: octets.len() as u8,
+        reserved: [0; 3],
+        addr,
+    }
+}
+
+/// Reads counters, of one device or of all that there are and were.
+fn stats(netns: &Netns, arg: UserPtr) -> Result<c_int> {
+    let mut request: StatsReq = read(arg)?;
+    if request.size == 0 || request.size % size_of::<u64>() as u32 != 0 {
+        return Err(EINVAL);
+    }
+    let sums = match request.ifindex {
+        0 => total(netns)?,
+        ifindex => netns.link(ifindex).ok_or(ENODEV)?.counters(),
+    };
+    let bytes = sums.as_bytes();
+    let len = bytes.len().min(request.size as usize);
+    let known = bytes.get(..len).ok_or(EINVAL)?;
+    UserSlice::new(pointer(request.stats)?, len)
+        .writer()
+        .write_slice(known)?;
+    request.size = bytes.len() as u32;
+    write(arg, &request)
+}
+
+fn total(netns: &Netns) -> Result<[u64; COUNTERS]> {
+    let mut total = netns.retired.sums();
+    netns.for_each_link(|link| {
+        for (sum, counter) in total.iter_mut().zip(link.counters()) {
+            *sum = sum.wrapping_add(counter);
+        }
+        Ok(())
+    })?;
+    Ok(total)
+}
