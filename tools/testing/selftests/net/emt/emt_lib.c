@@ -62,7 +62,7 @@ void cap_drop(int cap)
 		die("capset");
 }
 
-static int netns_self(void)
+int netns_self(void)
 {
 	int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 
@@ -73,7 +73,7 @@ static int netns_self(void)
 
 void netns_enter(int netns)
 {
-	if (setns(netns, CLONE_NEWNET))
+	if (netns >= 0 && setns(netns, CLONE_NEWNET))
 		die("setns");
 }
 

@@ -56,7 +56,7 @@ extern const unsigned char emt_zero[ETH_ALEN];
 
 /**
  * struct host - a network namespace that plays a machine on the wire
- * @netns: the namespace
+ * @netns: the namespace; negative: that of the caller, which is not left
  * @ctl: an EMT socket in it, for the ioctls; never bound
  * @ifindex: its EMT_DEV
  * @mac: the address of that
@@ -80,6 +80,7 @@ void cap_drop(int cap);
 
 /* emt_lib.c: namespaces and hosts */
 
+int netns_self(void);
 int netns_new(void);
 void netns_enter(int netns);
 
@@ -210,5 +211,18 @@ void frame_send_split(int fd, const struct frame *f, unsigned int linear);
  * @wait_ms.
  */
 bool frame_recv(int fd, struct frame *f, bool *outgoing, int wait_ms);
+
+/* emt_flood.c: load */
+
+/*
+ * Writes good and broken packets in turn to @fd, a packet socket, until its
+ * device is gone. They go to four ports from @port on, some to broadcast.
+ */
+void flood(int fd, const unsigned char *dst, const unsigned char *src, int port);
+
+/* The same in a process of its own, on device @name of host @h. */
+pid_t flood_start(const struct host *h, const char *name, const unsigned char *dst,
+		  const unsigned char *src, int port);
+void flood_stop(pid_t pid);
 
 #endif /* EMT_LIB_H */
