@@ -391,8 +391,9 @@ TEST_F(io, blocked_receiver_wakes_when_a_datagram_comes)
 	EXPECT_EQ(5, WEXITSTATUS(status));
 }
 
-static void nothing(int sig __attribute__((unused)))
+static void nothing(int sig)
 {
+	(void)sig;
 }
 
 /* What a receiver that a signal interrupts says, with these sigaction flags. */

@@ -344,13 +344,14 @@ TEST_F(ioctl, stats_of_the_namespace_keep_what_is_disabled)
 	struct sockaddr_emt to = emt_addr(self->dev, self->h[1].mac, 5000);
 	struct sockaddr_emt lo = emt_addr(LO, emt_zero, 5000);
 	struct emt_stats st;
+	char buf[8];
 	int a;
 
 	ASSERT_EQ(0, emt_enable(self->fd, self->dev));
 	a = emt_bound(&self->h[0], 0, 5000);
 	ASSERT_EQ(3, emt_sendto(a, "one", 3, 0, &to));
 	ASSERT_EQ(4, emt_sendto(a, "self", 4, 0, &lo));
-	ASSERT_EQ(4, emt_recv(a, &(char[8]){ 0 }, 8, 0));
+	ASSERT_EQ(4, emt_recv(a, buf, sizeof(buf), 0));
 	st = emt_stats(&self->h[0], 0);
 	EXPECT_EQ(2, st.tx_packets);
 	EXPECT_EQ(7, st.tx_bytes);
@@ -378,6 +379,7 @@ TEST_F(ioctl, device_not_enabled_is_not_touched)
 	int fd = emt_bound(&self->h[0], 0, 5000), i;
 	struct emt_stats before = emt_stats(&self->h[0], 0), after;
 	static struct frame f, got;
+	char buf[8];
 
 	frame_build(&f, self->h[0].mac, self->h[1].mac, 6000, 5000, "hello", 5);
 	for (i = 0; i < 10; i++) {
@@ -391,7 +393,7 @@ TEST_F(ioctl, device_not_enabled_is_not_touched)
 
 	ASSERT_EQ(0, emt_enable(self->fd, self->dev));
 	frame_send(wire, &f);
-	EXPECT_EQ(5, emt_recv(fd, &(char[8]){ 0 }, 8, 0));
+	EXPECT_EQ(5, emt_recv(fd, buf, sizeof(buf), 0));
 	ASSERT_EQ(0, emt_disable(self->fd, self->dev));
 	frame_send(wire, &f);
 	EXPECT_EQ(-EAGAIN, emt_recv(fd, &(char){ 0 }, 1, MSG_DONTWAIT));

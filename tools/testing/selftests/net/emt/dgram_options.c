@@ -53,7 +53,7 @@ struct message {
 	struct msghdr hdr;
 	struct iovec iov;
 	char data[2048];
-	char control[1024] __attribute__((aligned(8)));
+	_Alignas(8) char control[1024];
 };
 
 static int message_recv(int fd, struct message *m, int flags)
@@ -82,7 +82,7 @@ static void *message_control(struct message *m, int level, int type, size_t len)
 /* Sends "x" on @fd with one control message. */
 static int send_control(int fd, int level, int type, const void *data, size_t len)
 {
-	char control[128] __attribute__((aligned(8))) = { 0 };
+	_Alignas(8) char control[128] = { 0 };
 	struct iovec iov = { "x", 1 };
 	struct msghdr hdr = {
 		.msg_iov = &iov, .msg_iovlen = 1,

@@ -14,7 +14,7 @@
 #define REQUIRE_EMT()							\
 	do {								\
 		if (!emt_supported())					\
-			SKIP(return, "this kernel has no AF_EMT: CONFIG_EMT is off or its module cannot be loaded"); \
+			SKIP(return, "this kernel has no AF_EMT: CONFIG_EMT is off, or the module is not loaded"); \
 	} while (0)
 
 /* The call fails with that errno. */

@@ -36,7 +36,7 @@ static int emt_open(void)
 	int fd = socket(AF_EMT, SOCK_DGRAM, 0);
 
 	if (fd < 0 && errno == EAFNOSUPPORT)
-		fail("this kernel has no AF_EMT: it lacks CONFIG_EMT, or the module is not loaded (modprobe emt)");
+		fail("this kernel has no AF_EMT: CONFIG_EMT is off, or try modprobe emt");
 	if (fd < 0)
 		fail("socket(AF_EMT, SOCK_DGRAM): %s", strerror(errno));
 	return fd;

@@ -10,7 +10,7 @@
 #include "emt_lib.h"
 
 static const char usage[] =
-	"usage: emtload flood DEV MAC PORT	write frames for that address until the device is gone\n"
+	"usage: emtload flood DEV MAC PORT	write frames until the device is gone\n"
 	"       emtload hold [PORT]		open a socket, say \"ready\", keep it until stdin ends\n";
 
 static void parse_mac(const char *text, unsigned char *mac)

@@ -48,10 +48,8 @@ static int open_emt(int side)
 static struct sockaddr_in in_addr(int side)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(PORT) };
-	char text[16];
 
-	snprintf(text, sizeof(text), "10.0.0.%d", side + 1);
-	inet_pton(AF_INET, text, &addr.sin_addr);
+	addr.sin_addr.s_addr = htonl(0x0a000001 + side);
 	return addr;
 }
 

@@ -9,7 +9,7 @@ ROUNDS=10
 
 [ -e /proc/net/protocols ] || skip_all "needs /proc"
 require rmmod
-[ -e /sys/module/emt/initstate ] || skip_all "EMT is built in: there is no module to unload (CONFIG_EMT=m)"
+[ -e /sys/module/emt/initstate ] || skip_all "EMT is built in, not a module (CONFIG_EMT=m)"
 $MODPROBE -n emt 2>/dev/null || skip_all "'$MODPROBE emt' finds no module; set MODPROBE"
 
 users()
