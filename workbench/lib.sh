@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # Sourced by the workbench's scripts: where things are, and how a script speaks.
 # shellcheck shell=bash
 set -euo pipefail
