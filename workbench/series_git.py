@@ -158,6 +158,8 @@ def generate(base, out):
         git("init", "-q", cwd=repo)
         # For the names of functions in the hunks, as in a kernel tree.
         shutil.copy(os.path.join(base, ".gitattributes"), repo)
+        # A title underlined by seven = is no conflict.
+        write(os.path.join(repo, ".git/info/attributes"), b"*.rst conflict-marker-size=100\n")
 
         def commit(files, message):
             for path, (data, mode) in files.items():
