@@ -140,15 +140,21 @@ fn interface(sock: &Sock<Dgram>, asked: i32) -> Result<i32> {
     }
 }
 
+/// Checks that the user has allowed the socket to send to all, if that is who `link` is.
+fn check_broadcast(sock: &Sock<Dgram>, link: LinkAddr) -> Result {
+    if link == LinkAddr::BROADCAST && !sock.may_broadcast() {
+        return Err(EACCES);
+    }
+    Ok(())
+}
+
 /// Returns the endpoint that an address from the user means.
 ///
 /// Its interface is 0 if neither the address nor the socket says which.
 fn endpoint(sock: &Sock<Dgram>, addr: &SockAddr<'_>) -> Result<Endpoint> {
     let name = addr.read::<SockaddrEmt>()?.parse()?;
     let (port, link) = name.destination()?;
-    if link == LinkAddr::BROADCAST && !sock.may_broadcast() {
-        return Err(EACCES);
-    }
+    check_broadcast(sock, link)?;
     Ok(Endpoint {
         ifindex: interface(sock, name.ifindex)?,
         link,
@@ -248,7 +254,12 @@ impl Operations for Dgram {
         }
         let to = match msg.name() {
             Some(addr) => endpoint(sock, &addr)?,
-            None => sock.peer.get().ok_or(EDESTADDRREQ)?,
+            None => {
+                let peer = sock.peer.get().ok_or(EDESTADDRREQ)?;
+                // The option may have been taken back since.
+                check_broadcast(sock, peer.link)?;
+                peer
+            }
         };
         let port = source_port(sock)?;
         output::send(sock, port, &to, msg)
@@ -262,8 +273,12 @@ impl Operations for Dgram {
         if flags & MSG_ERRQUEUE != 0 {
             return sock.recv_errqueue(msg, uapi::SOL_EMT as c_int, uapi::EMT_RECVERR as c_int);
         }
-        let Some(skb) = sock.recv_skb(flags)? else {
-            return Ok(0);
+        let skb = match sock.recv_skb(flags) {
+            Ok(Some(skb)) => skb,
+            Ok(None) => return Ok(0),
+            // Nothing comes any more, so there is nothing to try again for.
+            Err(EAGAIN) if sock.is_receive_shutdown() => return Ok(0),
+            Err(error) => return Err(error),
         };
         let copied = skb.len().min(msg.len());
         if copied < skb.len() {

@@ -18,6 +18,9 @@ use crate::{
 use core::ptr::NonNull;
 
 /// Receives the frames of one EtherType that arrive at one device.
+///
+/// A frame arrives at the device that it is meant for: one with a VLAN tag at the VLAN's, if there is
+/// one.
 pub trait Handler: Send + Sync + 'static {
     /// Receives a frame.
     ///
@@ -119,10 +122,22 @@ impl<H: Handler> Registration<H> {
     /// given up.
     unsafe extern "C" fn receive(
         skb: *mut bindings::sk_buff,
-        _dev: *mut bindings::net_device,
+        dev: *mut bindings::net_device,
         packet_type: *mut bindings::packet_type,
         _orig_dev: *mut bindings::net_device,
     ) -> c_int {
+        // SAFETY: `packet_type` is at the start of a registration, which is not freed before the
+        // handler has been unregistered and a grace period has passed; this runs inside RCU.
+        let registration = unsafe { &*packet_type.cast::<Self>() };
+        // The device that a frame came through is shown it even if the frame belongs to another one
+        // on top of it, say a VLAN, which has handlers of its own.
+        if dev != registration.dev.as_raw() {
+            // SAFETY: The packet is valid and given to this function.
+            unsafe {
+                bindings::dev_kfree_skb_any_reason(skb, bindings::skb_drop_reason_SKB_CONSUMED)
+            };
+            return bindings::NET_RX_SUCCESS as c_int;
+        }
         // SAFETY: The packet is valid and given to this function. If it is shared, the call
         // replaces it by a clone, and if that fails it frees it.
         let skb = unsafe { bindings::skb_share_check(skb, bindings::GFP_ATOMIC) };
@@ -131,9 +146,6 @@ impl<H: Handler> Registration<H> {
         };
         // SAFETY: The packet has no other user after `skb_share_check`.
         let skb = unsafe { SkBuff::from_raw(skb) };
-        // SAFETY: `packet_type` is at the start of a registration, which is not freed before the
-        // handler has been unregistered and a grace period has passed; this runs inside RCU.
-        let registration = unsafe { &*packet_type.cast::<Self>() };
         registration.handler.receive(skb);
         bindings::NET_RX_SUCCESS as c_int
     }
