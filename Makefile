@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+# The way in: everything one does with this repository. The work is done by the scripts in workbench/.
+#
+#   ARCH=x86_64    run under QEMU instead of User-mode Linux (make test: only that part)
+#   KDIR=DIR       use this tree of Linux 7.3 instead of fetching one; a copy of it is used, it is never touched
+#   EMT_STATE=DIR  where sources and builds are kept (default: ~/.cache/emt)
+#   JOBS=N         compile N files at a time (default: one for each CPU)
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+ifneq ($(origin ARCH),undefined)
+ifeq ($(filter um x86_64,$(ARCH)),)
+$(error ARCH=$(ARCH) is not one of ours; ARCH=um (the default) or ARCH=x86_64)
+endif
+endif
+# What make exports to the scripts must not reach the kernel's own make by another way.
+unexport ARCH
+export KDIR EMT_STATE JOBS
+ifeq ($(KDIR),)
+unexport KDIR
+else
+override KDIR := $(abspath $(KDIR))
+endif
+ifeq ($(EMT_STATE),)
+unexport EMT_STATE
+endif
+
+wb := $(CURDIR)/workbench
+# The kernel that demo and shell run. The debug kernel is for the tests.
+kind := $(or $(ARCH),um)
+
+.PHONY: help setup kernel demo test shell series series-bisect lint clean
+
+help:
+	@$(wb)/help
+
+setup:
+	@$(wb)/setup
+
+kernel: setup
+	@$(wb)/kernel $(or $(ARCH),um x86_64)
+
+demo: setup
+	@$(wb)/kernel $(kind)
+	@$(wb)/selftests
+	@$(wb)/demo $(kind)
+
+test: setup
+	@$(wb)/test $(if $(ARCH),--arch $(ARCH))
+
+shell: setup
+	@$(wb)/kernel $(kind)
+	@$(wb)/selftests
+	@$(wb)/guest $(kind)
+
+series: setup
+	@$(wb)/series.py generate --base $$(. $(wb)/lib.sh && echo $$BASE)
+
+series-bisect: setup
+	@$(wb)/series-bisect
+
+lint: setup
+	@$(wb)/lint
+
+clean:
+	@$(wb)/clean
