@@ -197,6 +197,8 @@ TEST_F(device, deleted_and_made_anew_is_not_enabled)
 	netns_enter(self->h[1].netns);
 	link_up(EMT_DEV, true);
 	ASSERT_EQ(0, emt_enable(self->h[1].ctl, link_index(EMT_DEV)));
+	netns_enter(self->h[0].netns);
+	link_wait(EMT_DEV);
 	EXPECT_EQ(true, passes(self->a, &self->to, self->b, NULL));
 }
 

@@ -258,11 +258,14 @@ TEST_F(poll, full_receive_buffer_of_one_socket_leaves_the_others)
 	close(b2);
 }
 
-/* Makes the host's device pass one kilobyte a second; false if that cannot be had. */
+/*
+ * Makes the host's device pass one packet in ten seconds; false if that cannot
+ * be had. By netem's slots: its rate and delay take packets from their socket.
+ */
 static bool slow_device(struct host *h)
 {
 	netns_enter(h->netns);
-	return !system("tc qdisc add dev " EMT_DEV " root netem rate 8kbit limit 1000");
+	return !system("tc qdisc add dev " EMT_DEV " root netem slot 10s 10s packets 1");
 }
 
 /* Frees what the device still held. */
@@ -337,7 +340,7 @@ TEST_F(poll, queueing_discipline_that_drops_is_enobufs)
 	int i, n = 0;
 
 	netns_enter(self->h[0].netns);
-	if (system("tc qdisc add dev " EMT_DEV " root netem rate 8kbit limit 2"))
+	if (system("tc qdisc add dev " EMT_DEV " root netem slot 10s 10s packets 1 limit 2"))
 		SKIP(return, "no slow device: tc and CONFIG_NET_SCH_NETEM are needed");
 	before = emt_stats(&self->h[0], self->h[0].ifindex);
 	for (i = 0; i < 10 && n >= 0; i++)

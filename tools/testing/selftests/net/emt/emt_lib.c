@@ -133,6 +133,10 @@ void hosts_new(struct host h[2], unsigned int mtu)
 		h[i].ifindex = link_index(EMT_DEV);
 		link_up(EMT_DEV, true);
 	}
+	for (i = 1; i >= 0; i--) {
+		netns_enter(h[i].netns);
+		link_wait(EMT_DEV);
+	}
 }
 
 void hosts_enabled(struct host h[2], unsigned int mtu)

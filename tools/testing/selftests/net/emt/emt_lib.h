@@ -153,6 +153,12 @@ void link_add(const char *name, const char *kind);
 void link_del(const char *name);
 void link_move(const char *name, int netns);
 void link_up(const char *name, bool up);
+
+/*
+ * Waits until a device that is up can send. A veth can only when its other end
+ * is up as well, and then a moment later: until then it drops in silence.
+ */
+void link_wait(const char *name);
 void link_set_mtu(const char *name, unsigned int mtu);
 void link_set_mac(const char *name, const unsigned char *mac);
 void link_rename(const char *name, const char *to);

@@ -56,6 +56,13 @@ make_hosts()
 		ip -n "$ns" link set "$DEV" up &&
 		ip netns exec "$ns" emtctl enable "$DEV" || return
 	done
+	# A veth drops in silence until both of its ends have come up.
+	wait_for is_up "$A" && wait_for is_up "$B"
+}
+
+is_up()
+{
+	ip -n "$1" -o link show "$DEV" | grep -q "state UP"
 }
 
 remove_hosts()

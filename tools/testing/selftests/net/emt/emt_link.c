@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/ethtool.h>
@@ -163,6 +164,23 @@ void link_up(const char *name, bool up)
 	else
 		ifr.ifr_flags &= ~IFF_UP;
 	link_ioctl(SIOCSIFFLAGS, name, &ifr);
+}
+
+void link_wait(const char *name)
+{
+	struct ethtool_value link = { .cmd = ETHTOOL_GLINK };
+	time_t end = time(NULL) + EMT_WAIT_S;
+	struct ifreq ifr = { 0 };
+
+	/* Asking makes the kernel do at once what it has put off for the link. */
+	ifr.ifr_data = (void *)&link;
+	do {
+		link_ioctl(SIOCETHTOOL, name, &ifr);
+		if (link.data)
+			return;
+		usleep(1000);
+	} while (time(NULL) < end);
+	die("%s has no link", name);
 }
 
 void link_set_mtu(const char *name, unsigned int mtu)

@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,9 +138,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: emtrtt [BYTES [ROUNDS]]\n");
 		return 2;
 	}
-	/* A peer that died would leave us waiting. */
-	signal(SIGCHLD, SIG_IGN);
-	alarm(600);
+	/* A peer that died leaves us waiting for it. */
+	alarm(120);
 	hosts_enabled(hosts, 1500);
 	for (int side = 0; side < 2; side++) {
 		packet.to[side] = (struct sockaddr_ll){

@@ -37,6 +37,13 @@ address()
 	printf 'x%04x%s%02x000000%-16s' "$2" "$(host32 "$1")" $((${#mac} / 2)) "$mac" | tr ' ' 0
 }
 
+# The index of the device in a host. A socat that waits for an answer takes it
+# only from exactly the address it wrote to, interface included.
+index_in()
+{
+	ip -n "$1" -o link show "$DEV" | cut -d: -f1
+}
+
 # in_host NAMESPACE LOG ARGUMENT...: a socat in the background.
 in_host()
 {
@@ -65,7 +72,7 @@ answers()
 	echo "hello from $from" >"$tmp/question"
 	in_host "$from" "$tmp/log2" -t $WAIT_S \
 		"OPEN:$tmp/question!!CREATE:$tmp/answer" \
-		SOCKET-SENDTO:$AF:$DGRAM:0:"$(address 0 5000 "$mac")"
+		SOCKET-SENDTO:$AF:$DGRAM:0:"$(address "$(index_in "$from")" 5000 "$mac")"
 	client=$!
 	wait_for test -s "$tmp/answer"
 	kill $server $client
@@ -90,7 +97,7 @@ copies()
 	server=$!
 	wait_for bound "$tmp/log" || return
 	ip netns exec "$from" socat -u -b 1400 OPEN:"$tmp/file" \
-		SOCKET-SENDTO:$AF:$DGRAM:0:"$(address 0 5001 "$mac")" || return
+		SOCKET-SENDTO:$AF:$DGRAM:0:"$(address "$(index_in "$from")" 5001 "$mac")" || return
 	wait_for same_size "$tmp/file" "$tmp/copy"
 	kill $server
 	wait $server 2>/dev/null
