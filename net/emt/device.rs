@@ -27,6 +27,7 @@ use kernel::{
         Counters,
         Namespace, //
     },
+    pr_warn_once,
     prelude::*,
     sync::{
         aref::ARef,
@@ -34,6 +35,7 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        rcu,
         Arc, //
     },
 };
@@ -88,28 +90,45 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        for (index, sum) in self.counters().into_iter().enumerate() {
-            self.netns.retired.add(index, sum as usize);
-        }
+        self.netns.retire(self.counters());
     }
 }
 
 /// A device in its namespace's table: as long as this lives, it receives. Dropping it sleeps.
 pub(crate) struct Enabled {
+    // Copies of the link's, so that searching the table looks at nothing else.
+    ifindex: i32,
+    address: u64,
     handler: Pin<KBox<packet::Registration<Input>>>,
 }
 
 impl Enabled {
     fn new(link: Arc<Link>) -> Result<Self> {
+        let (ifindex, address) = (link.ifindex, link.address.load(Relaxed));
         let dev = link.dev.clone();
         let handler = packet::Registration::new(wire::ETHERTYPE, &dev, Input::new(link));
         Ok(Self {
+            ifindex,
+            address,
             handler: KBox::pin_init(handler, GFP_KERNEL)?,
         })
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
         self.handler.handler().link()
+    }
+
+    pub(crate) fn ifindex(&self) -> i32 {
+        self.ifindex
+    }
+
+    pub(crate) fn has_address(&self, address: LinkAddr) -> bool {
+        self.address == address.to_bits()
+    }
+
+    pub(crate) fn set_address(&mut self, address: LinkAddr) {
+        self.address = address.to_bits();
+        self.link().address.store(self.address, Relaxed);
     }
 }
 
@@ -146,7 +165,7 @@ pub(crate) fn disable(netns: &Netns, ifindex: i32, _rtnl: &Rtnl) -> Result {
     let enabled = netns.remove(ifindex).ok_or(ENODEV)?;
     // Waits until no packet is being received from it.
     drop(enabled);
-    for sock in netns.dgrams.lock().iter_all() {
+    for sock in netns.dgrams.lookup_all(&rcu::read_lock()) {
         if sock.bound_ifindex() == ifindex {
             sock.report_error(ENETDOWN);
         }
@@ -165,19 +184,16 @@ impl Notifier for Follow {
         match event {
             Event::Register if dev.is_loopback() => {
                 if let Err(error) = enable(netns, dev, rtnl) {
-                    pr_warn!("cannot enable the loopback device: {error:?}\n");
+                    pr_warn_once!("cannot enable the loopback device: {error:?}\n");
                 }
             }
-            Event::Unregister => {
+            Event::Unregister | Event::ChangeType => {
                 // Most devices do not carry EMT.
                 let _ = disable(&netns, dev.ifindex(), rtnl);
             }
             Event::ChangeAddress => {
-                if let (Some(link), Some(address)) =
-                    (netns.link(dev.ifindex()), dev.ethernet_address())
-                {
-                    link.address
-                        .store(LinkAddr::new(address).to_bits(), Relaxed);
+                if let Some(address) = dev.ethernet_address() {
+                    netns.set_address(dev.ifindex(), LinkAddr::new(address));
                 }
             }
             _ => (),

@@ -96,12 +96,18 @@ fn check(link: &Link, skb: &mut SkBuff) -> Result<(Header, Endpoint), Refusal> {
     if !addresses.are_plausible() {
         return Err(Refusal::BadAddress);
     }
-    skb.trim(usize::from(header.length))
-        .map_err(|_| Refusal::NoMemory)?;
+    skb.trim(usize::from(header.length)).map_err(|error| {
+        // The other error is a checksum to be filled in where the packet is cut off.
+        if error == ENOMEM {
+            Refusal::NoMemory
+        } else {
+            Refusal::BadChecksum
+        }
+    })?;
     if !skb.checksum_is_valid(addresses.memory_sum()) {
         return Err(Refusal::BadChecksum);
     }
-    skb.pull::<HEADER_LEN>().ok_or(Refusal::TooShort)?;
+    skb.advance(HEADER_LEN).map_err(|_| Refusal::TooShort)?;
     let source = Endpoint {
         ifindex: link.ifindex(),
         link: addresses.from,
@@ -122,7 +128,10 @@ fn find<'a>(
         .lookup(usize::from(port), guard)
         .find(|sock| sock.is_bound_to(port, source.ifindex))
         .filter(|sock| sock.accepts(source) && !sock.is_receive_shutdown())
-        .filter(|sock| matches!(sock.bound_dev_if(), 0) || sock.bound_dev_if() == source.ifindex)
+        .filter(|sock| match sock.bound_dev_if() {
+            0 => true,
+            ifindex => ifindex == source.ifindex,
+        })
 }
 
 /// Puts a datagram into a socket's receive queue, with its source noted on it.

@@ -27,8 +27,7 @@ use kernel::{
             PerNamespace,
             State, //
         },
-        sock_table::SockTable,
-        Counters, //
+        sock_table::SockTable, //
     },
     prelude::*,
     sync::{
@@ -46,11 +45,8 @@ use kernel::{
 /// Finds a namespace's [`Netns`].
 pub(crate) static NETNS: PerNamespace<Netns> = PerNamespace::new();
 
-/// Buckets of the table of sockets.
-const BUCKETS: usize = 64;
-
-/// The ports that a socket gets that does not ask for one, as many as Linux has by default for IP.
-const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
+/// Buckets of the table of sockets, 2 KiB for each namespace. A bucket has at most 256 ports.
+pub(crate) const BUCKETS: usize = 256;
 
 /// EMT in one network namespace.
 #[pin_data]
@@ -62,9 +58,7 @@ pub(crate) struct Netns {
     #[pin]
     pub(crate) dgrams: SockTable<Dgram, BUCKETS>,
     /// What the devices have counted that no longer carry EMT.
-    pub(crate) retired: Counters<COUNTERS>,
-    /// Where to begin to look for an unused port.
-    next_port: Atomic<u32>,
+    retired: [Atomic<u64>; COUNTERS],
 }
 
 impl State for Netns {
@@ -76,8 +70,7 @@ impl State for Netns {
         try_pin_init!(Self {
             links <- new_spinlock_bh!(KVec::new(), "emt_links"),
             dgrams <- SockTable::new(),
-            retired: Counters::new()?,
-            next_port: Atomic::new(0),
+            retired: [const { Atomic::new(0) }; COUNTERS],
         })
     }
 
@@ -107,7 +100,7 @@ impl Netns {
     /// with [`ENOMEM`].
     pub(crate) fn insert(&self, enabled: Enabled) -> Result<(), (Enabled, Error)> {
         let mut links = self.links.lock();
-        let Err(at) = position(&links, enabled.link().ifindex()) else {
+        let Err(at) = position(&links, enabled.ifindex()) else {
             return Err((enabled, EEXIST));
         };
         // The RTNL may be held, but not long; there is no sleeping under the table's lock.
@@ -153,7 +146,33 @@ impl Netns {
                 return Ok(());
             };
             visit(&link)?;
-            next = link.ifindex().saturating_add(1);
+            // An index may be the largest number there is.
+            let Some(after) = link.ifindex().checked_add(1) else {
+                return Ok(());
+            };
+            next = after;
+        }
+    }
+
+    /// Keeps what a device has counted that goes.
+    pub(crate) fn retire(&self, counters: [u64; COUNTERS]) {
+        for (retired, sum) in self.retired.iter().zip(counters) {
+            retired.fetch_add(sum, Relaxed);
+        }
+    }
+
+    /// Returns what the devices have counted that are gone.
+    pub(crate) fn retired(&self) -> [u64; COUNTERS] {
+        core::array::from_fn(|index| self.retired.get(index).map_or(0, |sum| sum.load(Relaxed)))
+    }
+
+    /// Notes the new address of a device.
+    pub(crate) fn set_address(&self, ifindex: i32, address: LinkAddr) {
+        let mut links = self.links.lock();
+        if let Ok(at) = position(&links, ifindex) {
+            if let Some(enabled) = links.get_mut(at) {
+                enabled.set_address(address);
+            }
         }
     }
 
@@ -185,21 +204,11 @@ impl Netns {
             local: owner.is_some(),
         })
     }
-
-    /// Returns the ports to try, each once, for a socket that asks for none.
-    pub(crate) fn ephemeral_ports(&self) -> impl Iterator<Item = u16> {
-        let count = u32::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
-        let first = self.next_port.fetch_add(1, Relaxed);
-        (0..count).map(move |step| {
-            // The remainder is less than `count`, so this stays within the range.
-            EPHEMERAL.start() + (first.wrapping_add(step) % count) as u16
-        })
-    }
 }
 
 /// Returns where in the table the device with `ifindex` is, or where it would be.
 fn position(links: &[Enabled], ifindex: i32) -> Result<usize, usize> {
-    links.binary_search_by_key(&ifindex, |enabled| enabled.link().ifindex())
+    links.binary_search_by_key(&ifindex, Enabled::ifindex)
 }
 
 fn find(links: &[Enabled], ifindex: i32) -> Option<&Arc<Link>> {
@@ -210,8 +219,8 @@ fn find(links: &[Enabled], ifindex: i32) -> Option<&Arc<Link>> {
 fn owner(links: &[Enabled], address: LinkAddr) -> Option<&Arc<Link>> {
     links
         .iter()
+        .find(|enabled| enabled.has_address(address))
         .map(Enabled::link)
-        .find(|link| link.address() == address)
 }
 
 /// Returns the only device that is not the loopback.

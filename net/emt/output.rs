@@ -47,7 +47,7 @@ pub(crate) fn send(
     if payload > MAX_PAYLOAD {
         return Err(EMSGSIZE);
     }
-    let skb = sock.send_skb(HEADROOM, msg)?;
+    let skb = sock.send_skb::<HEADROOM>(msg)?;
     let route = sock.netns().route(to.ifindex, to.link)?;
     if payload > route.max_payload {
         return Err(EMSGSIZE);

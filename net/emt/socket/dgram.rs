@@ -19,7 +19,8 @@ use crate::{
     },
     netns::{
         Netns,
-        Route, //
+        Route,
+        BUCKETS, //
     },
     output, //
 };
@@ -37,6 +38,7 @@ use kernel::{
             Shutdown,
             SockGuard, //
         },
+        sock_table::TableGuard,
         socket::{
             Operations,
             Proto, //
@@ -45,6 +47,7 @@ use kernel::{
         SockAddr, //
     },
     prelude::*,
+    random::random_u32,
     sync::Arc,
     uapi, //
 };
@@ -97,19 +100,59 @@ impl Dgram {
 /// Binds a socket that is not bound to `port` (0: an unused one) on `ifindex` (0: any).
 fn claim(sock: &SockGuard<'_, Dgram>, port: u16, ifindex: i32) -> Result {
     let mut table = sock.netns.dgrams.lock();
-    let is_free = |port: u16| {
-        !table
-            .iter(usize::from(port))
-            .any(|other| other.overlaps(port, ifindex))
+    let port = match port {
+        0 => ephemeral_port(&table, ifindex).ok_or(EADDRINUSE)?,
+        port => port,
     };
-    let free = match port {
-        0 => sock.netns.ephemeral_ports().find(|&port| is_free(port)),
-        port => is_free(port).then_some(port),
-    };
-    let port = free.ok_or(EADDRINUSE)?;
+    if table
+        .iter(usize::from(port))
+        .any(|other| other.overlaps(port, ifindex))
+    {
+        return Err(EADDRINUSE);
+    }
     // Who finds the socket finds it bound.
     sock.local.bind(port, ifindex);
     table.insert(usize::from(port), sock)
+}
+
+/// The ports that sockets get that do not ask for one: those that Linux uses so for IP.
+const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
+
+/// Finds an unused port for a socket on `ifindex` (0: any), from a random one on.
+///
+/// Each bucket of the table is walked once, however many ports are taken: it has the ports that
+/// leave the same remainder, few enough to mark them in a word.
+fn ephemeral_port(table: &TableGuard<'_, Dgram, BUCKETS>, ifindex: i32) -> Option<u16> {
+    const STEP: u16 = BUCKETS as u16;
+    const { assert!((*EPHEMERAL.end() - *EPHEMERAL.start()) / STEP < u128::BITS as u16) };
+
+    let start = random_u32();
+    (0..STEP).find_map(|bucket| {
+        let first = EPHEMERAL.start() + (start as u16).wrapping_add(bucket) % STEP;
+        let mut taken = 0u128;
+        for other in table.iter(usize::from(first)) {
+            let (port, other_ifindex) = other.local.get();
+            let clash = ifindex == 0 || other_ifindex == 0 || other_ifindex == ifindex;
+            if clash && port >= first && EPHEMERAL.contains(&port) {
+                taken |= 1 << ((port - first) / STEP);
+            }
+        }
+        let count = (EPHEMERAL.end() - first) / STEP + 1;
+        let turn = (start >> 16) as u16;
+        (0..count)
+            .map(|place| turn.wrapping_add(place) % count)
+            .find(|place| taken & 1 << place == 0)
+            .map(|place| first + place * STEP)
+    })
+}
+
+/// Returns the endpoint that the socket is connected to.
+fn peer(sock: &Sock<Dgram>) -> Option<Endpoint> {
+    match sock.peer.get() {
+        Some(peer) if peer.port != 0 => Some(peer),
+        // There is none, or it is just being changed.
+        _ => sock.lock().peer.get(),
+    }
 }
 
 /// Returns the port to send from, after binding the socket to one if it has none.
@@ -127,17 +170,18 @@ fn source_port(sock: &Sock<Dgram>) -> Result<u16> {
     }
 }
 
-/// Chooses between the interface that is asked for and the one that the socket is bound to.
+/// Returns the interface that is asked for and that the socket is bound to in either way, of
+/// which each may leave it open.
 fn interface(sock: &Sock<Dgram>, asked: i32) -> Result<i32> {
-    let bound = match sock.bound_ifindex() {
-        0 => sock.bound_dev_if(),
-        ifindex => ifindex,
-    };
-    match (asked, bound) {
-        (0, ifindex) | (ifindex, 0) => Ok(ifindex),
-        (asked, bound) if asked == bound => Ok(asked),
-        _ => Err(EINVAL),
+    let mut chosen = asked;
+    for bound in [sock.bound_ifindex(), sock.bound_dev_if()] {
+        chosen = match (chosen, bound) {
+            (0, ifindex) | (ifindex, 0) => ifindex,
+            (one, other) if one == other => one,
+            _ => return Err(EINVAL),
+        };
     }
+    Ok(chosen)
 }
 
 /// Checks that the user has allowed the socket to send to all, if that is who `link` is.
@@ -222,7 +266,7 @@ impl Operations for Dgram {
 
     fn getname(sock: &Sock<Self>, peer: bool) -> Result<SockaddrEmt> {
         if peer {
-            let peer = sock.peer.get().ok_or(ENOTCONN)?;
+            let peer = self::peer(sock).ok_or(ENOTCONN)?;
             return Ok(Name::from(peer).into());
         }
         let (port, ifindex) = sock.local.get();
@@ -255,9 +299,10 @@ impl Operations for Dgram {
         let to = match msg.name() {
             Some(addr) => endpoint(sock, &addr)?,
             None => {
-                let peer = sock.peer.get().ok_or(EDESTADDRREQ)?;
-                // The option may have been taken back since.
+                let mut peer = peer(sock).ok_or(EDESTADDRREQ)?;
+                // The options may have been changed since.
                 check_broadcast(sock, peer.link)?;
+                peer.ifindex = interface(sock, peer.ifindex)?;
                 peer
             }
         };
@@ -273,12 +318,8 @@ impl Operations for Dgram {
         if flags & MSG_ERRQUEUE != 0 {
             return sock.recv_errqueue(msg, uapi::SOL_EMT as c_int, uapi::EMT_RECVERR as c_int);
         }
-        let skb = match sock.recv_skb(flags) {
-            Ok(Some(skb)) => skb,
-            Ok(None) => return Ok(0),
-            // Nothing comes any more, so there is nothing to try again for.
-            Err(EAGAIN) if sock.is_receive_shutdown() => return Ok(0),
-            Err(error) => return Err(error),
+        let Some(skb) = sock.recv_skb(flags)? else {
+            return Ok(0);
         };
         let copied = skb.len().min(msg.len());
         if copied < skb.len() {
@@ -287,10 +328,8 @@ impl Operations for Dgram {
         skb.copy_to_iter(0, msg.iter(), copied)?;
         msg.set_name(&skb.cb::<SockaddrEmt>());
         sock.recv_cmsgs(msg, &skb);
-        Ok(if flags & MSG_TRUNC != 0 {
-            skb.len()
-        } else {
-            copied
-        })
+        let len = skb.len();
+        skb.consume();
+        Ok(if flags & MSG_TRUNC != 0 { len } else { copied })
     }
 }

@@ -142,13 +142,18 @@ fn list(netns: &Netns, arg: UserPtr) -> Result<c_int> {
         return Err(EINVAL);
     }
     let len = (request.count as usize).saturating_mul(size_of::<DevInfo>());
-    let mut out = UserSlice::new(pointer(request.devices)?, len).writer();
+    // Not looked at if there is no room anyway.
+    let devices = match request.count {
+        0 => UserPtr::from_addr(0),
+        _ => pointer(request.devices)?,
+    };
+    let mut out = UserSlice::new(devices, len).writer();
     let mut count = 0u32;
     netns.for_each_link(|link| {
         if count < request.count {
             out.write_slice(describe(link).as_bytes())?;
         }
-        count += 1;
+        count = count.saturating_add(1);
         Ok(())
     })?;
     request.count = count;
@@ -192,7 +197,7 @@ fn stats(netns: &Netns, arg: UserPtr) -> Result<c_int> {
 }
 
 fn total(netns: &Netns) -> Result<[u64; COUNTERS]> {
-    let mut total = netns.retired.sums();
+    let mut total = netns.retired();
     netns.for_each_link(|link| {
         for (sum, counter) in total.iter_mut().zip(link.counters()) {
             *sum = sum.wrapping_add(counter);

@@ -38,6 +38,9 @@ impl Local {
 
 /// The endpoint that a socket is connected to.
 ///
+/// While it is being changed, it is an endpoint with port 0, from which no packet comes; who wants to
+/// send looks again with the socket lock held.
+///
 /// Written with the socket lock held. A reader sees one endpoint or the other, not half of each: it
 /// looks at the port and address again after it has read the interface. To be fooled, it would
 /// have to be held up while the socket was connected elsewhere and back to the same address on
@@ -48,6 +51,9 @@ pub(super) struct Peer {
     ifindex: Atomic<i32>,
 }
 
+/// A station that no peer can be, as its port is 0, but that is not none either.
+const CHANGING: u64 = 1;
+
 impl Peer {
     pub(super) const fn none() -> Self {
         Self {
@@ -57,12 +63,13 @@ impl Peer {
     }
 
     pub(super) fn set(&self, peer: Option<&Endpoint>) {
-        self.station.store(0, Release);
-        if let Some(peer) = peer {
-            self.ifindex.store(peer.ifindex, Release);
-            self.station
-                .store(u64::from(peer.port) << 48 | peer.link.to_bits(), Release);
-        }
+        let Some(peer) = peer else {
+            return self.station.store(0, Release);
+        };
+        self.station.store(CHANGING, Release);
+        self.ifindex.store(peer.ifindex, Release);
+        self.station
+            .store(u64::from(peer.port) << 48 | peer.link.to_bits(), Release);
     }
 
     pub(super) fn get(&self) -> Option<Endpoint> {
@@ -72,6 +79,7 @@ impl Peer {
                 return None;
             }
             let ifindex = self.ifindex.load(Acquire);
+            // While the peer changes it is nobody: one that has port 0.
             if self.station.load(Acquire) == station {
                 return Some(Endpoint {
                     ifindex,

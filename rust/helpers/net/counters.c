@@ -3,6 +3,8 @@
 #include <linux/cpumask.h>
 #include <linux/percpu.h>
 
+#ifdef CONFIG_NET
+
 __rust_helper unsigned long __percpu *
 rust_helper_alloc_percpu_ulongs(size_t count)
 {
@@ -25,3 +27,5 @@ __rust_helper u64 rust_helper_percpu_sum_ulong(unsigned long __percpu *p)
 		sum += READ_ONCE(*per_cpu_ptr(p, cpu));
 	return sum;
 }
+
+#endif

@@ -33,23 +33,13 @@ __rust_helper unsigned int rust_helper_dev_flags(const struct net_device *dev)
 __rust_helper void rust_helper_dev_copy_eth_addr(const struct net_device *dev,
 						 u8 *addr)
 {
-	ether_addr_copy(addr, READ_ONCE(dev->dev_addr));
+	memcpy(addr, READ_ONCE(dev->dev_addr), ETH_ALEN);
 }
 
 __rust_helper unsigned int
 rust_helper_dev_ll_reserved_space(const struct net_device *dev)
 {
 	return LL_RESERVED_SPACE(dev);
-}
-
-__rust_helper int rust_helper_dev_hard_header(struct sk_buff *skb,
-					      struct net_device *dev,
-					      unsigned short type,
-					      const void *daddr,
-					      const void *saddr,
-					      unsigned int len)
-{
-	return dev_hard_header(skb, dev, type, daddr, saddr, len);
 }
 
 __rust_helper void rust_helper_skb_set_dev_protocol(struct sk_buff *skb,
@@ -60,9 +50,12 @@ __rust_helper void rust_helper_skb_set_dev_protocol(struct sk_buff *skb,
 	skb->protocol = protocol;
 }
 
-__rust_helper void rust_helper_skb_eth_type_trans(struct sk_buff *skb,
-						  struct net_device *dev)
+__rust_helper void rust_helper_skb_turn_around(struct sk_buff *skb,
+					       struct net_device *dev)
 {
+	skb_tx_timestamp(skb);
+	skb_clear_tstamp(skb);
+	skb_orphan(skb);
 	skb->protocol = eth_type_trans(skb, dev);
 }
 
@@ -74,11 +67,6 @@ __rust_helper int rust_helper_dev_queue_xmit(struct sk_buff *skb)
 __rust_helper int rust_helper_net_xmit_errno(int code)
 {
 	return net_xmit_errno(code);
-}
-
-__rust_helper void rust_helper_skb_orphan(struct sk_buff *skb)
-{
-	skb_orphan(skb);
 }
 
 __rust_helper struct net_device *

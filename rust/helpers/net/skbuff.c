@@ -48,12 +48,6 @@ __rust_helper bool rust_helper_pskb_may_pull(struct sk_buff *skb,
 	return pskb_may_pull(skb, len);
 }
 
-__rust_helper void *rust_helper___skb_pull(struct sk_buff *skb,
-					   unsigned int len)
-{
-	return __skb_pull(skb, len);
-}
-
 __rust_helper int rust_helper_pskb_trim_rcsum(struct sk_buff *skb,
 					      unsigned int len)
 {
@@ -80,11 +74,6 @@ rust_helper_skb_checksum_is_valid(struct sk_buff *skb, __wsum pseudo)
 {
 	return !__skb_checksum_validate_needed(skb, false, 0) ||
 	       !__skb_checksum_validate_complete(skb, true, pseudo);
-}
-
-__rust_helper int rust_helper_skb_iif(const struct sk_buff *skb)
-{
-	return skb->skb_iif;
 }
 
 __rust_helper u32 rust_helper_skb_pkt_type(const struct sk_buff *skb)

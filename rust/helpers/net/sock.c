@@ -95,6 +95,12 @@ __rust_helper void rust_helper_skb_set_sockcm(struct sk_buff *skb,
 	skb_setup_tx_timestamp(skb, sockc);
 }
 
+__rust_helper void rust_helper_skb_forget_path(struct sk_buff *skb)
+{
+	skb_dst_drop(skb);
+	nf_reset_ct(skb);
+}
+
 __rust_helper void rust_helper_sock_recv_cmsgs(struct msghdr *msg,
 					       struct sock *sk,
 					       struct sk_buff *skb)

@@ -181,24 +181,27 @@ impl Device {
 
     /// Returns how many bytes to keep free before a packet that is to go out through this device.
     #[inline]
-    pub fn headroom(&self) -> usize {
+    fn headroom(&self) -> u32 {
         // SAFETY: The device is valid.
-        unsafe { bindings::dev_ll_reserved_space(self.as_raw()) as usize }
+        unsafe { bindings::dev_ll_reserved_space(self.as_raw()) }
     }
 
-    /// Puts the link-layer header before a packet.
+    /// Puts an Ethernet header before a packet, and room for what the device may add.
+    ///
+    /// Not the device's own function for that: a device that has changed its type since it was
+    /// looked at would take other addresses. VLANs and the like are content with the plain header.
     fn prepare(&self, skb: &mut SkBuff, header: &EthernetHeader) -> Result {
         skb.reset_network_header();
-        skb.cow_head(self.headroom() as u32)?;
+        skb.cow_head(self.headroom().max(bindings::ETH_HLEN))?;
         // SAFETY: The packet has no other user, and the device is valid; where the packet goes from
         // here holds a reference of its own to the device if it keeps the packet.
         unsafe {
             bindings::skb_set_dev_protocol(skb.as_raw(), self.as_raw(), header.ethertype.to_be())
         };
         // SAFETY: The packet and the device are valid, there is headroom for the header, and the
-        // addresses are as long as the device's.
+        // addresses are as long as an Ethernet's.
         let len = unsafe {
-            bindings::dev_hard_header(
+            bindings::eth_header(
                 skb.as_raw(),
                 self.as_raw(),
                 header.ethertype,
@@ -217,11 +220,10 @@ impl Device {
     /// Sends a packet out through this Ethernet device.
     ///
     /// Fails with [`ENETDOWN`] if the device is down, with [`ENOBUFS`] if its queue drops the
-    /// packet and with [`ENOMEM`] if memory is short; with [`EINVAL`] if it is not an Ethernet. The
-    /// packet is gone then. Not for hard interrupts.
+    /// packet and with [`ENOMEM`] if memory is short. The packet is gone then. Not for hard interrupts.
     #[inline]
     pub fn xmit(&self, mut skb: SkBuff, header: &EthernetHeader) -> Result {
-        self.check_ethernet()?;
+        self.check_up()?;
         self.prepare(&mut skb, header)?;
         // SAFETY: The packet is complete, and the call consumes it.
         match unsafe { bindings::dev_queue_xmit(skb.into_raw()) } {
@@ -235,16 +237,16 @@ impl Device {
     /// Receives a packet as if it had arrived at this device.
     ///
     /// For what a host sends to itself: nothing goes on the wire. Fails as [`xmit`](Self::xmit)
-    /// does. The packet is no longer charged to the socket that sent it.
+    /// does. The packet is no longer charged to the socket that sent it, and is received without
+    /// what the sender said of its time.
     pub fn receive(&self, mut skb: SkBuff, header: &EthernetHeader) -> Result {
-        self.check_ethernet()?;
+        self.check_up()?;
         self.prepare(&mut skb, header)?;
         let skb = skb.into_raw();
         // SAFETY: The packet is valid, has no other user, and its data starts with the Ethernet
         // header that `prepare` made. `netif_rx` consumes it.
         let result = unsafe {
-            bindings::skb_orphan(skb);
-            bindings::skb_eth_type_trans(skb, self.as_raw());
+            bindings::skb_turn_around(skb, self.as_raw());
             bindings::netif_rx(skb)
         };
         if result == bindings::NET_RX_SUCCESS as c_int {
@@ -255,15 +257,8 @@ impl Device {
     }
 
     #[inline]
-    fn check_ethernet(&self) -> Result {
-        if !self.is_up() {
-            return Err(ENETDOWN);
-        }
-        // SAFETY: The device is valid.
-        if usize::from(unsafe { (*self.as_raw()).addr_len }) != ETH_ALEN {
-            return Err(EINVAL);
-        }
-        Ok(())
+    fn check_up(&self) -> Result {
+        self.is_up().then_some(()).ok_or(ENETDOWN)
     }
 }
 
@@ -286,12 +281,10 @@ pub enum Event {
     Register,
     /// It leaves the namespace: it goes away or moves to another.
     Unregister,
-    /// It was set up.
-    Up,
-    /// It was set down.
-    Down,
     /// Its link-layer address has changed.
     ChangeAddress,
+    /// It is about to become a device of another type.
+    ChangeType,
     /// Something else, which may be ignored.
     Other,
 }
@@ -301,9 +294,8 @@ impl Event {
         match u32::try_from(event) {
             Ok(bindings::netdev_cmd_NETDEV_REGISTER) => Self::Register,
             Ok(bindings::netdev_cmd_NETDEV_UNREGISTER) => Self::Unregister,
-            Ok(bindings::netdev_cmd_NETDEV_UP) => Self::Up,
-            Ok(bindings::netdev_cmd_NETDEV_DOWN) => Self::Down,
             Ok(bindings::netdev_cmd_NETDEV_CHANGEADDR) => Self::ChangeAddress,
+            Ok(bindings::netdev_cmd_NETDEV_PRE_TYPE_CHANGE) => Self::ChangeType,
             _ => Self::Other,
         }
     }
@@ -319,9 +311,8 @@ pub trait Notifier: 'static {
 
 /// Keeps a [`Notifier`] registered.
 ///
-/// When it is registered, it is told [`Event::Register`] and perhaps [`Event::Up`] of each device
-/// that there is, and when it is unregistered [`Event::Down`] and [`Event::Unregister`]. Both
-/// sleep.
+/// When it is registered, it is told [`Event::Register`] of each device that there is, and when it
+/// is unregistered [`Event::Unregister`]. Both sleep.
 ///
 /// # Invariants
 ///

@@ -111,11 +111,6 @@ impl<H: Handler> Registration<H> {
         &self.handler
     }
 
-    /// Returns the device.
-    pub fn device(&self) -> &Device {
-        &self.dev
-    }
-
     /// # Safety
     ///
     /// Called by the core only, for the `packet_type` of a registration, with a packet that is

@@ -12,8 +12,9 @@
 //!   It can only be read.
 //!
 //! A function that takes a packet by value has consumed it, also when it fails, unless its error
-//! hands the packet back. Dropping a handle frees the packet as one that was delivered;
-//! [`SkBuff::drop_reason`] frees it as one that was not.
+//! hands the packet back. Who has delivered a packet calls [`SharedSkBuff::consume`], who refuses
+//! one [`SkBuff::drop_reason`]; a handle that is just dropped, as happens where an error is
+//! returned, frees the packet as one that was not delivered.
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
@@ -84,13 +85,6 @@ impl SharedSkBuff {
         self.len() == 0
     }
 
-    /// Returns the index of the interface that the packet arrived on, or 0 if it did not arrive.
-    #[inline]
-    pub fn ifindex(&self) -> i32 {
-        // SAFETY: `skb` is valid by the type invariant.
-        unsafe { bindings::skb_iif(self.as_raw()) }
-    }
-
     /// Returns the first `N` bytes of the link-layer header, if the packet has one.
     #[inline]
     pub fn mac_header<const N: usize>(&self) -> Option<[u8; N]> {
@@ -152,6 +146,12 @@ impl SharedSkBuff {
         })
     }
 
+    /// Frees the packet, which was delivered.
+    #[inline]
+    pub fn consume(self) {
+        self.free(bindings::skb_drop_reason_SKB_CONSUMED);
+    }
+
     #[inline]
     fn free(self, reason: u32) {
         let skb = ManuallyDrop::new(self).skb;
@@ -169,7 +169,7 @@ impl Drop for SharedSkBuff {
         unsafe {
             bindings::dev_kfree_skb_any_reason(
                 self.as_raw(),
-                bindings::skb_drop_reason_SKB_CONSUMED,
+                bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED,
             )
         };
     }
@@ -259,8 +259,10 @@ impl SkBuff {
     }
 
     /// Makes another packet with the same bytes, without copying them.
-    pub fn try_clone(&self, flags: Flags) -> Result<Self, AllocError> {
-        // SAFETY: `skb` is valid by the type invariant.
+    ///
+    /// Takes the packet exclusively, since it is marked as shared.
+    pub fn try_clone(&mut self, flags: Flags) -> Result<Self, AllocError> {
+        // SAFETY: `skb` is valid and has no other user.
         let skb = unsafe { bindings::skb_clone(self.as_raw(), flags.as_raw()) };
         let skb = NonNull::new(skb).ok_or(AllocError)?;
         // SAFETY: A clone is a `struct sk_buff` of its own.
@@ -295,13 +297,28 @@ impl SkBuff {
 
     /// Takes off the first `N` bytes and returns them.
     ///
-    /// `None` if the packet is shorter or memory is short; the packet is as before then.
+    /// `None` if the packet is shorter or memory is short; the packet is as before then. What the
+    /// device said of the packet's checksum is kept right.
     #[inline]
     pub fn pull<const N: usize>(&mut self) -> Option<[u8; N]> {
         let header = self.peek::<N>()?;
-        // SAFETY: At least `N` bytes are linear, as `peek` made sure.
-        unsafe { bindings::__skb_pull(self.as_raw(), N as u32) };
+        self.advance(N).ok()?;
         Some(header)
+    }
+
+    /// Takes off the first `len` bytes, which must have been looked at by [`peek`](Self::peek).
+    ///
+    /// Fails with [`EINVAL`] if they are not in the linear part. What the device said of the
+    /// packet's checksum is kept right.
+    #[inline]
+    pub fn advance(&mut self, len: usize) -> Result {
+        // SAFETY: `skb` is valid by the type invariant.
+        if len > unsafe { bindings::skb_headlen(self.as_raw()) } as usize {
+            return Err(EINVAL);
+        }
+        // SAFETY: The packet has no other user, and `len` bytes are linear.
+        unsafe { bindings::skb_pull_rcsum(self.as_raw(), len as u32) };
+        Ok(())
     }
 
     /// Cuts the packet off after `len` bytes, if it is longer.
@@ -319,7 +336,8 @@ impl SkBuff {
     /// Puts `header` before the packet's first byte.
     ///
     /// Makes room, and the head private, when that is necessary; fails with [`ENOMEM`] if it
-    /// cannot.
+    /// cannot. For packets on their way out: what a device said of the checksum of one that came in
+    /// no longer holds.
     #[inline]
     pub fn push(&mut self, header: &[u8]) -> Result {
         let len = u32::try_from(header.len()).map_err(|_| ENOMEM)?;
@@ -423,7 +441,8 @@ impl SkBuff {
     /// Frees the packet, which was delivered.
     #[inline]
     pub fn consume(self) {
-        drop(self);
+        let SkBuff(shared) = self;
+        shared.consume();
     }
 }
 
@@ -525,7 +544,6 @@ mod tests {
     fn a_packet_that_did_not_arrive_has_no_link_layer_header() -> Result {
         let skb = SkBuff::alloc(32, 8, GFP_KERNEL)?;
         assert_eq!(skb.mac_header::<14>(), None);
-        assert_eq!(skb.ifindex(), 0);
         Ok(())
     }
 }

@@ -24,7 +24,10 @@ use super::{
 use crate::{
     bindings,
     error::{
-        code::ENOMEM,
+        code::{
+            EAGAIN,
+            ENOMEM, //
+        },
         to_result,
         Error,
         Result, //
@@ -41,6 +44,11 @@ use core::{
     ops::Deref,
     ptr::NonNull, //
 };
+
+/// Bytes of data that fit in a page together with what a packet keeps there of itself, in whole
+/// cache lines.
+const ONE_PAGE: usize =
+    bindings::PAGE_SIZE - size_of::<bindings::skb_shared_info>().next_multiple_of(256);
 
 /// A socket with a protocol's state `T`.
 ///
@@ -165,8 +173,12 @@ impl<T: Operations> Sock<T> {
     #[inline]
     pub fn queue_rcv(&self, skb: SkBuff) -> Result<(), (SkBuff, DropReason)> {
         let raw = skb.into_raw();
+        // What other layers have attached to the packet would wait in the queue with it.
         // SAFETY: The socket is valid, and the packet is, with no other user.
-        let reason = unsafe { bindings::sock_queue_rcv_skb_reason(self.as_raw(), raw) };
+        let reason = unsafe {
+            bindings::skb_forget_path(raw);
+            bindings::sock_queue_rcv_skb_reason(self.as_raw(), raw)
+        };
         if reason == bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
             return Ok(());
         }
@@ -177,7 +189,7 @@ impl<T: Operations> Sock<T> {
 
     /// Waits for a packet and takes it from the receive queue; with `MSG_PEEK` it stays there.
     ///
-    /// Sleeps, unless `flags` has `MSG_DONTWAIT`. Fails with [`EAGAIN`](crate::error::code::EAGAIN)
+    /// Sleeps, unless `flags` has `MSG_DONTWAIT`. Fails with [`EAGAIN`]
     /// if there is none within the socket's receive timeout, with the socket's error, or because of
     /// a signal. A socket that is shut down gives no packet.
     #[inline]
@@ -189,7 +201,11 @@ impl<T: Operations> Sock<T> {
         match NonNull::new(skb) {
             // SAFETY: The call returned a reference to the packet.
             Some(skb) => Ok(Some(unsafe { SharedSkBuff::from_raw(skb) })),
-            None => to_result(error).map(|()| None),
+            None => match to_result(error) {
+                // Nothing comes any more, so there is nothing to try again for.
+                Err(EAGAIN) if self.is_receive_shutdown() => Ok(None),
+                result => result.map(|()| None),
+            },
         }
     }
 
@@ -213,7 +229,7 @@ impl<T: Operations> Sock<T> {
         unsafe { bindings::sock_recv_cmsgs(msg.as_raw(), self.as_raw(), skb.as_raw()) };
     }
 
-    /// Makes a packet of a message, with `headroom` bytes free before it.
+    /// Makes a packet of a message, with `HEADROOM` bytes free before it.
     ///
     /// The packet is charged to the socket's send buffer until it is freed; if that is full, this
     /// waits for room. The socket's priority and mark, or those in the message's ancillary data, go
@@ -225,21 +241,18 @@ impl<T: Operations> Sock<T> {
     /// [`EINVAL`](crate::error::code::EINVAL) for ancillary data that is malformed, with the
     /// socket's error, or because of a signal.
     #[inline]
-    pub fn send_skb(&self, headroom: usize, msg: &mut SendMsg<'_>) -> Result<SkBuff> {
+    pub fn send_skb<const HEADROOM: usize>(&self, msg: &mut SendMsg<'_>) -> Result<SkBuff> {
+        const { assert!(HEADROOM <= 1024) };
         let cookie = self.send_cookie(msg)?;
         let len = msg.len();
-        // What is larger than a page goes into fragments, as large allocations tend to fail.
-        let linear = if headroom.saturating_add(len) < bindings::PAGE_SIZE {
-            len
-        } else {
-            0
-        };
+        // What does not fit in a page goes into fragments, as large allocations tend to fail.
+        let linear = if len <= ONE_PAGE - HEADROOM { len } else { 0 };
         let mut error = 0;
         // SAFETY: The socket is valid, and this is process context.
         let skb = unsafe {
             bindings::sock_alloc_send_pskb(
                 self.as_raw(),
-                headroom + linear,
+                HEADROOM + linear,
                 len - linear,
                 c_int::from(msg.dontwait()),
                 &mut error,
@@ -250,10 +263,11 @@ impl<T: Operations> Sock<T> {
         // SAFETY: The packet is new and owned by nobody else. If the function returns early, its
         // data, which may not be initialised yet, is freed with it.
         let skb = unsafe { SkBuff::from_raw(skb) };
-        // SAFETY: The packet is new and empty, has room for `headroom + linear` bytes, and has
-        // `len - linear` more in fragments. All of these numbers passed the allocation above.
+        // SAFETY: The packet is new and empty, has room for `HEADROOM + linear` bytes, which
+        // is less than a page, and has `len - linear` more in fragments, which the allocation has
+        // found to be no more than a packet can hold.
         unsafe {
-            bindings::skb_reserve(skb.as_raw(), headroom as c_int);
+            bindings::skb_reserve(skb.as_raw(), HEADROOM as c_int);
             bindings::skb_put(skb.as_raw(), linear as u32);
             (*skb.as_raw()).data_len = (len - linear) as u32;
             (*skb.as_raw()).len += (len - linear) as u32;

@@ -124,6 +124,14 @@ impl<T: Operations, const N: usize> SockTable<T, N> {
         }
     }
 
+    /// Returns all sockets, with the same reservation.
+    pub fn lookup_all<'a>(
+        &'a self,
+        guard: &'a rcu::Guard,
+    ) -> impl Iterator<Item = &'a Sock<T>> + 'a {
+        (0..N).flat_map(move |bucket| self.lookup(bucket, guard))
+    }
+
     /// Takes the table's lock.
     pub fn lock(&self) -> TableGuard<'_, T, N> {
         TableGuard {
@@ -199,11 +207,6 @@ impl<T: Operations, const N: usize> TableGuard<'_, T, N> {
             next: unsafe { bindings::sk_first_rcu(self.table.head(hash)) },
             _sockets: PhantomData,
         }
-    }
-
-    /// Returns all sockets.
-    pub fn iter_all(&self) -> impl Iterator<Item = &Sock<T>> {
-        (0..N).flat_map(|bucket| self.iter(bucket))
     }
 
     /// Puts a socket into the bucket of `hash`.

@@ -33,7 +33,6 @@ use crate::{
         Acquire,
         Atomic,
         Full,
-        Relaxed,
         Release, //
     },
     types::Opaque,
@@ -139,7 +138,7 @@ impl<T: Operations> Proto<T> {
 
     /// Makes sockets of the type possible, until the returned value is dropped.
     ///
-    /// Fails with [`EBUSY`] if that was done already. May sleep.
+    /// Fails with [`EBUSY`] if that was ever done: a module registers its types once. May sleep.
     pub fn register(&'static self) -> Result<ProtoRegistration<T>> {
         if self.registered.xchg(true, Full) {
             return Err(EBUSY);
@@ -174,8 +173,9 @@ impl<T: Operations> Drop for ProtoRegistration<T> {
         self.proto.live.store(false, Release);
         // SAFETY: By the type invariant. If sockets are left, their cache cannot be destroyed: it
         // stays, with a warning, and `kfree()` returns them to it later.
+        //
+        // `registered` stays: with a new cache, sockets of the old one would go to the wrong place.
         unsafe { bindings::proto_unregister(self.proto.raw.get()) };
-        self.proto.registered.store(false, Relaxed);
     }
 }
 
@@ -291,6 +291,11 @@ unsafe fn detach(sock: *mut bindings::socket) {
         let sk = (*sock).sk;
         bindings::sock_prot_inuse_add(bindings::sock_net(sk), (*sk).__sk_common.skc_prot, -1);
         bindings::sock_orphan(sk);
+        // Here, not only in a softirq later: there may be much. `destruct` frees what still comes.
+        bindings::skb_queue_purge_reason(
+            &raw mut (*sk).sk_receive_queue,
+            bindings::skb_drop_reason_SKB_DROP_REASON_SOCKET_CLOSE,
+        );
         (*sock).sk = core::ptr::null_mut();
         bindings::sock_put(sk);
     }
