@@ -87,9 +87,7 @@ fn receive(link: &Link, mut skb: SkBuff) -> Result<usize, Refused> {
 
 /// Checks all of a packet, takes its header off and cuts it to its length.
 fn check(link: &Link, skb: &mut SkBuff) -> Result<(Header, Endpoint), Refusal> {
-    let ethernet = skb
-        .mac_header::<ETHERNET_LEN>()
-        .ok_or(Refusal::TooShort)?;
+    let ethernet = skb.mac_header::<ETHERNET_LEN>().ok_or(Refusal::TooShort)?;
     let addresses = Addresses::parse(&ethernet);
     let header = skb.peek::<HEADER_LEN>().ok_or(Refusal::TooShort)?;
     let header = Header::parse(&header, skb.len())?;

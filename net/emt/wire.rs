@@ -79,7 +79,11 @@ pub(crate) struct Header {
 
 impl Header {
     /// The header of a datagram, or `None` if the payload is longer than [`MAX_PAYLOAD`].
-    pub(crate) fn datagram(source_port: u16, destination_port: u16, payload: usize) -> Option<Self> {
+    pub(crate) fn datagram(
+        source_port: u16,
+        destination_port: u16,
+        payload: usize,
+    ) -> Option<Self> {
         Some(Self {
             kind: Kind::Datagram,
             length: u16::try_from(payload.checked_add(HEADER_LEN)?).ok()?,
@@ -288,9 +292,7 @@ mod tests {
 
     #[test]
     fn the_pseudo_header_sums_both_addresses() {
-        let header = [
-            0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x02, 0x88, 0xb5,
-        ];
+        let header = [0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x02, 0x88, 0xb5];
         let addresses = Addresses::parse(&header);
         assert_eq!(addresses.to, LinkAddr::new([2, 0, 0, 0, 0, 1]));
         assert_eq!(addresses.from, LinkAddr::new([2, 0, 0, 0, 0, 2]));

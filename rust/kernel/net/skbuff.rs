@@ -37,8 +37,7 @@ use core::{
 use zerocopy::Immutable;
 
 /// Bytes of the control buffer that a protocol may use; the rest holds a socket's drop count.
-const CB_LEN: usize =
-    size_of::<[u8; 48]>() - size_of::<bindings::sock_skb_cb>();
+const CB_LEN: usize = size_of::<[u8; 48]>() - size_of::<bindings::sock_skb_cb>();
 
 /// A packet that may be read, by whoever owns or shares it.
 ///
@@ -131,7 +130,10 @@ impl SharedSkBuff {
     ///
     /// Fails with [`EFAULT`] if the packet is shorter.
     pub fn copy_bits(&self, offset: usize, out: &mut [u8]) -> Result {
-        if offset.checked_add(out.len()).is_none_or(|end| end > self.len()) {
+        if offset
+            .checked_add(out.len())
+            .is_none_or(|end| end > self.len())
+        {
             return Err(EFAULT);
         }
         // SAFETY: `skb` is valid by the type invariant, the range lies within it, and `out` has

@@ -196,8 +196,7 @@ impl<T: Operations> Sock<T> {
     pub fn recv_skb(&self, flags: c_int) -> Result<Option<SharedSkBuff>> {
         let mut error = 0;
         // SAFETY: The socket is valid, and this is process context.
-        let skb =
-            unsafe { bindings::skb_recv_datagram(self.as_raw(), flags as u32, &mut error) };
+        let skb = unsafe { bindings::skb_recv_datagram(self.as_raw(), flags as u32, &mut error) };
         match NonNull::new(skb) {
             // SAFETY: The call returned a reference to the packet.
             Some(skb) => Ok(Some(unsafe { SharedSkBuff::from_raw(skb) })),
@@ -215,9 +214,8 @@ impl<T: Operations> Sock<T> {
     pub fn recv_errqueue(&self, msg: &mut RecvMsg<'_>, level: c_int, kind: c_int) -> Result<usize> {
         let len = c_int::try_from(msg.len()).unwrap_or(c_int::MAX);
         // SAFETY: The socket and the message are valid.
-        let copied = unsafe {
-            bindings::sock_recv_errqueue(self.as_raw(), msg.as_raw(), len, level, kind)
-        };
+        let copied =
+            unsafe { bindings::sock_recv_errqueue(self.as_raw(), msg.as_raw(), len, level, kind) };
         to_result(copied)?;
         Ok(copied as usize)
     }

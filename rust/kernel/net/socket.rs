@@ -423,11 +423,7 @@ impl<T: Operations> ProtoOps<T> {
         addr: *mut bindings::sockaddr,
         peer: c_int,
     ) -> c_int {
-        const {
-            assert!(
-                size_of::<T::Address>() <= size_of::<bindings::__kernel_sockaddr_storage>()
-            )
-        };
+        const { assert!(size_of::<T::Address>() <= size_of::<bindings::__kernel_sockaddr_storage>()) };
         from_result(|| {
             // SAFETY: See the type.
             let name = T::getname(unsafe { Self::sock(sock) }, peer != 0)?;
