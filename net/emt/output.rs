@@ -89,7 +89,7 @@ fn transmit(route: &Route, mut skb: SkBuff, header: &Header, to: LinkAddr) -> Re
     }
     if to == LinkAddr::BROADCAST {
         // This host is one of all. If memory is short it goes without, as others may.
-        if let Ok(copy) = skb.try_clone(GFP_KERNEL) {
+        if let Ok(copy) = skb.try_clone(GFP_ATOMIC) {
             let _ = dev.receive(copy, &ethernet);
         }
     }

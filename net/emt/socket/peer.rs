@@ -38,8 +38,8 @@ impl Local {
 
 /// The endpoint that a socket is connected to.
 ///
-/// While it is being changed, it is an endpoint with port 0, from which no packet comes; who wants to
-/// send looks again with the socket lock held.
+/// While it is being changed, it is an endpoint with port 0, from which no packet comes; who wants
+/// to send looks again with the socket lock held.
 ///
 /// Written with the socket lock held. A reader sees one endpoint or the other, not half of each: it
 /// looks at the port and address again after it has read the interface. To be fooled, it would

@@ -2,9 +2,9 @@
 
 //! Network devices.
 //!
-//! A device lives as long as somebody refers to it, but it is part of its namespace only until it is
-//! unregistered, and unregistering waits for all references. Whoever keeps an `ARef<Device>` gives
-//! it up when the notifier says [`Event::Unregister`].
+//! A device lives as long as somebody refers to it, but it is part of its namespace only until it
+//! is unregistered, and unregistering waits for all references. Whoever keeps an `ARef<Device>`
+//! gives it up when the notifier says [`Event::Unregister`].
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
@@ -220,7 +220,8 @@ impl Device {
     /// Sends a packet out through this Ethernet device.
     ///
     /// Fails with [`ENETDOWN`] if the device is down, with [`ENOBUFS`] if its queue drops the
-    /// packet and with [`ENOMEM`] if memory is short. The packet is gone then. Not for hard interrupts.
+    /// packet and with [`ENOMEM`] if memory is short. The packet is gone
+    /// then. Not for hard interrupts.
     #[inline]
     pub fn xmit(&self, mut skb: SkBuff, header: &EthernetHeader) -> Result {
         self.check_up()?;

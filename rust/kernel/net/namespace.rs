@@ -213,8 +213,8 @@ impl<T: State> PerNamespace<T> {
         if !self.live.load(Acquire) {
             return None;
         }
-        // SAFETY: The slot was there when `live` was set, and is not freed before a grace period has
-        // passed since it was cleared, or since the last user of the namespace was gone.
+        // SAFETY: The slot was there when `live` was set, and is not freed before a grace period
+        // has passed since it was cleared, or since the last user of the namespace was gone.
         let state = unsafe { self.slot(net.as_raw()) }?.load(Acquire);
         if state == 0 || state & EXITING != 0 {
             return None;

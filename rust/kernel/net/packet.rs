@@ -19,13 +19,13 @@ use core::ptr::NonNull;
 
 /// Receives the frames of one EtherType that arrive at one device.
 ///
-/// A frame arrives at the device that it is meant for: one with a VLAN tag at the VLAN's, if there is
-/// one.
+/// A frame arrives at the device that it is meant for: one with a VLAN tag at the VLAN's, if there
+/// is one.
 pub trait Handler: Send + Sync + 'static {
     /// Receives a frame.
     ///
-    /// Its data starts after the link-layer header. Runs in softirq context, inside an RCU
-    /// read-side critical section, and on several CPUs at once.
+    /// Its data starts after the link-layer header. Runs with bottom halves off, mostly in softirq
+    /// context, inside an RCU read-side critical section, and on several CPUs at once.
     fn receive(&self, skb: SkBuff);
 }
 
@@ -37,8 +37,8 @@ pub trait Handler: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `packet_type` is registered while the value is in place, with `func` set to
-/// [`receive`](Self::receive).
+/// `packet_type` is registered while the value is in place, with the function that calls the
+/// handler.
 ///
 /// # Examples
 ///
@@ -81,14 +81,20 @@ unsafe impl<H: Handler> Sync for Registration<H> {}
 
 impl<H: Handler> Registration<H> {
     /// Registers `handler` for frames of `ethertype` that arrive at `dev`.
+    ///
+    /// Fails with [`EINVAL`] if `ethertype` is less than 0x600: such numbers are lengths, or the
+    /// kernel's own for handlers of another kind.
     pub fn new(ethertype: u16, dev: &Device, handler: H) -> impl PinInit<Self, Error> {
         let dev: ARef<Device> = dev.into();
         let raw_dev = dev.as_raw();
         // `packet_type` comes last: once it is registered, the handler runs.
-        pin_init!(Self {
+        try_pin_init!(Self {
             dev,
             handler,
-            packet_type <- Opaque::ffi_init(move |slot: *mut bindings::packet_type| {
+            packet_type <- Opaque::try_ffi_init(move |slot: *mut bindings::packet_type| {
+                if u32::from(ethertype) < bindings::ETH_P_802_3_MIN {
+                    return Err(EINVAL);
+                }
                 let packet_type = bindings::packet_type {
                     type_: ethertype.to_be(),
                     dev: raw_dev,
@@ -102,8 +108,9 @@ impl<H: Handler> Registration<H> {
                     slot.write(packet_type);
                     bindings::dev_add_pack(slot);
                 }
+                Ok(())
             }),
-        }? Error)
+        })
     }
 
     /// Returns the handler.

@@ -6,7 +6,7 @@
 //! and is freed a grace period after its last user is gone, so that it can be found and used inside
 //! an RCU read-side critical section without counting references. The protocol's state is dropped
 //! then, which may happen in a softirq: its `drop` must not sleep. What sleeps belongs in
-//! [`Operations::release`](super::socket::Operations::release).
+//! [`Operations::release`].
 //!
 //! C header: [`include/net/sock.h`](srctree/include/net/sock.h)
 
@@ -108,7 +108,7 @@ impl<T: Operations> Sock<T> {
     /// Returns the network namespace, to which the socket belongs all its life.
     #[inline]
     pub fn net(&self) -> &Namespace {
-        // SAFETY: Sockets made by `attach` hold a reference to their namespace.
+        // SAFETY: `attach` makes sockets that hold a reference to their namespace, kernel or not.
         unsafe { Namespace::from_raw(bindings::sock_net(self.as_raw())) }
     }
 

@@ -36,7 +36,8 @@ use core::marker::{
 ///
 /// Finding needs an RCU read-side critical section and nothing else; changing takes the table's
 /// lock, after the lock of the socket that is concerned. A socket can be in one table at a time,
-/// which holds a reference to it.
+/// which holds a reference to it until it is taken out, at the latest in
+/// [`Operations::release`].
 ///
 /// # Invariants
 ///
@@ -184,8 +185,9 @@ impl<'a, T: Operations> Iterator for Iter<'a, T> {
         }
         // SAFETY: By the type invariant.
         let sock = unsafe { Sock::from_raw(self.next) };
-        // INVARIANT: A socket leaves the list before the table's reference is given up, and is freed
-        // a grace period after the last reference is (`SOCK_RCU_FREE`); or the table is locked.
+        // INVARIANT: A socket leaves the list before the table's reference is given up, and is
+        // freed a grace period after the last reference is (`SOCK_RCU_FREE`); or the table is
+        // locked.
         // SAFETY: The socket is valid, and what follows it in the list is, too.
         self.next = unsafe { bindings::sk_next_rcu(self.next) };
         Some(sock)

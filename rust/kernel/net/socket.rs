@@ -119,6 +119,8 @@ impl<T: Operations> Proto<T> {
         let mut raw: bindings::proto = pin_init::zeroed();
         let name = T::NAME.to_bytes_with_nul();
         assert!(name.len() <= raw.name.len());
+        // The core has tables of families that it does not check.
+        assert!((T::FAMILY as u32) < bindings::AF_MAX);
         let mut i = 0;
         while i < name.len() {
             raw.name[i] = name[i];
@@ -423,7 +425,8 @@ impl<T: Operations> ProtoOps<T> {
         addr: *mut bindings::sockaddr,
         peer: c_int,
     ) -> c_int {
-        const { assert!(size_of::<T::Address>() <= size_of::<bindings::__kernel_sockaddr_storage>()) };
+        const ROOM: usize = size_of::<bindings::__kernel_sockaddr_storage>();
+        const { assert!(size_of::<T::Address>() <= ROOM) };
         from_result(|| {
             // SAFETY: See the type.
             let name = T::getname(unsafe { Self::sock(sock) }, peer != 0)?;

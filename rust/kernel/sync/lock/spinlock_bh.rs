@@ -28,7 +28,8 @@ pub use new_spinlock_bh;
 /// Locking disables bottom halves on the local CPU, so that no softirq can interrupt the holder and
 /// spin for the lock that it holds. Networking runs in softirqs, which makes this the usual lock
 /// of a protocol. It may be taken in process context and in softirqs, with interrupts enabled; it
-/// must not be taken in hard interrupts, for which there is [`SpinLockIrq`](super::super::SpinLockIrq).
+/// must not be taken in hard interrupts, for which there is
+/// [`SpinLockIrq`](super::super::SpinLockIrq).
 ///
 /// Nothing may sleep while the lock is held.
 ///

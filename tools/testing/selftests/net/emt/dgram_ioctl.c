@@ -232,6 +232,20 @@ TEST_F(ioctl, list_tells_each_device_in_full)
 	EXPECT_EQ(0, memcmp(&devs[2], fresh, sizeof(fresh)));
 }
 
+TEST_F(ioctl, list_ends_with_the_largest_index_there_is)
+{
+	struct emt_devinfo devs[MAX_DEVS];
+	struct emt_stats st;
+
+	if (system("ip link add index 2147483647 type dummy"))
+		SKIP(return, "no dummy device (ip, CONFIG_DUMMY)");
+	ASSERT_EQ(0, emt_enable(self->fd, INT_MAX));
+	EXPECT_EQ(2, get_devs(self->fd, devs, MAX_DEVS));
+	EXPECT_EQ(INT_MAX, devs[1].ifindex);
+	EXPECT_EQ(0, emt_get_stats(self->fd, 0, &st));
+	EXPECT_EQ(0, emt_disable(self->fd, INT_MAX));
+}
+
 TEST_F(ioctl, list_follows_the_device)
 {
 	static const unsigned char mac[ETH_ALEN] = { 2, 0, 0, 3, 3, 3 };
