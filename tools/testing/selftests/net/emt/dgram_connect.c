@@ -435,4 +435,17 @@ TEST_F(dest, bindtodevice_restricts_what_a_bound_socket_hears)
 	close(fd);
 }
 
+TEST_F(dest, option_set_after_connecting_restricts_sending)
+{
+	int fd = emt_socket(&self->h[0]);
+
+	ASSERT_EQ(0, emt_connect(fd, &self->to));
+	EXPECT_EQ(1, send(fd, "x", 1, 0));
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof("lo")));
+	EXPECT_EQ(-EINVAL, emt_sendto(fd, "x", 1, 0, NULL));
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 1));
+	EXPECT_EQ(1, send(fd, "x", 1, 0));
+	close(fd);
+}
+
 TEST_HARNESS_MAIN
