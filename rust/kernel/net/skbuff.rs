@@ -36,6 +36,9 @@ use core::{
 };
 use zerocopy::Immutable;
 
+// The members are used directly, so they must be where C code has them.
+const _: () = assert!(size_of::<bindings::sk_buff>() == bindings::SIZEOF_SK_BUFF);
+
 /// Bytes of the control buffer that a protocol may use; the rest holds a socket's drop count.
 const CB_LEN: usize = size_of::<[u8; 48]>() - size_of::<bindings::sock_skb_cb>();
 

@@ -45,6 +45,9 @@ use core::{
     ptr::NonNull, //
 };
 
+// The state comes right after the `struct sock`, so that has to be as large as C code has it.
+const _: () = assert!(size_of::<bindings::sock>() == bindings::SIZEOF_SOCK);
+
 /// Bytes of data that fit in a page together with what a packet keeps there of itself, in whole
 /// cache lines.
 const ONE_PAGE: usize =
