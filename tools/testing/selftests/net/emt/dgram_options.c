@@ -50,10 +50,10 @@ FIXTURE_TEARDOWN(options)
 
 /* A received message with its control messages. */
 struct message {
+	_Alignas(8) char control[1024];
 	struct msghdr hdr;
 	struct iovec iov;
 	char data[2048];
-	_Alignas(8) char control[1024];
 };
 
 static int message_recv(int fd, struct message *m, int flags)

@@ -307,7 +307,7 @@ static const char * const stat_names[] = {
 	"rx_queue_full", "rx_filtered", "rx_no_memory",
 };
 
-#define NSTATS	(sizeof(stat_names) / sizeof(stat_names[0]))
+#define NSTATS	ARRAY_SIZE(stat_names)
 
 _Static_assert(sizeof(struct emt_stats) == NSTATS * 8, "a counter has no name here");
 

@@ -18,6 +18,8 @@
 #include <linux/emt.h>
 #include <linux/if_ether.h>
 
+#include "../../kselftest.h"
+
 /* Newer than the libc headers that the tests may be built with. */
 #ifndef SO_RCVMARK
 #define SO_RCVMARK	75
@@ -70,7 +72,7 @@ struct host {
 
 /* emt_lib.c: failing, privileges */
 
-void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+__noreturn __printf(1, 2) void die(const char *fmt, ...);
 
 /* False if the kernel has no AF_EMT; any other failure to make a socket dies. */
 bool emt_supported(void);

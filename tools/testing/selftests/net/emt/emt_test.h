@@ -14,17 +14,19 @@
 #define REQUIRE_EMT()							\
 	do {								\
 		if (!emt_supported())					\
-			SKIP(return, "this kernel has no AF_EMT: CONFIG_EMT is off, or the module is not loaded"); \
+			SKIP(return, "no AF_EMT: no CONFIG_EMT, or no module"); \
 	} while (0)
 
 /* The call fails with that errno. */
 #define EXPECT_ERRNO(err, call)						\
 	do {								\
+		int want_ = (err);					\
+									\
 		errno = 0;						\
 		EXPECT_EQ(-1, (long)(call));				\
-		EXPECT_EQ(err, errno) {					\
+		EXPECT_EQ(want_, errno) {				\
 			TH_LOG("%s: got \"%s\", want \"%s\"", #call,	\
-			       strerror(errno), strerror(err));		\
+			       strerror(errno), strerror(want_));	\
 		}							\
 	} while (0)
 

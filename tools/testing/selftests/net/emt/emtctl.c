@@ -13,13 +13,15 @@
 
 #include <linux/emt.h>
 
+#include "../../kselftest.h"
+
 static const char usage[] =
 	"usage: emtctl enable DEV	make an Ethernet device carry EMT\n"
 	"       emtctl disable DEV	end that\n"
 	"       emtctl list		the devices that carry EMT\n"
 	"       emtctl stats [DEV]	the counters of a device, or of the namespace\n";
 
-static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt, ...)
+static __noreturn __printf(1, 2) void fail(const char *fmt, ...)
 {
 	va_list ap;
 

@@ -11,7 +11,7 @@
 
 static const char usage[] =
 	"usage: emtload flood DEV MAC PORT	write frames until the device is gone\n"
-	"       emtload hold [PORT]		open a socket, say \"ready\", keep it until stdin ends\n";
+	"       emtload hold [PORT]		hold a socket until stdin ends\n";
 
 static void parse_mac(const char *text, unsigned char *mac)
 {
