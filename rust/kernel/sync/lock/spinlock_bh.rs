@@ -52,10 +52,9 @@ pub use new_spinlock_bh;
 /// {
 ///     let mut lengths = queue.lengths.lock();
 ///     lengths.0 += 1;
-///     // Held already, so it cannot be had a second time.
-///     assert!(queue.lengths.try_lock().is_none());
+///     lengths.1 += 1500;
 /// }
-/// assert_eq!(queue.lengths.lock().0, 1);
+/// assert_eq!(*queue.lengths.lock(), (1, 1500));
 /// # Ok::<(), Error>(())
 /// ```
 pub type SpinLockBh<T> = Lock<T, SpinLockBhBackend>;
