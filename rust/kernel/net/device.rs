@@ -164,8 +164,8 @@ impl Device {
     /// The loopback device counts as one: its frames have an Ethernet header.
     #[inline]
     pub fn ethernet_address(&self) -> Option<[u8; ETH_ALEN]> {
-        // SAFETY: The device is valid; its type and the length of its address do not change while
-        // it is registered.
+        // SAFETY: The device is valid. Its type may change (a bond's does), of which the notifier
+        // tells beforehand.
         let (kind, len) = unsafe { ((*self.as_raw()).type_, (*self.as_raw()).addr_len) };
         let ethernet = u32::from(kind) == bindings::ARPHRD_ETHER
             || u32::from(kind) == bindings::ARPHRD_LOOPBACK;
@@ -173,8 +173,9 @@ impl Device {
             return None;
         }
         let mut address = [0; ETH_ALEN];
-        // SAFETY: The device is valid, its address has the length of `address`, and the C code
-        // reads it as all of the kernel does: a change in the same moment may be seen halfway.
+        // SAFETY: The device is valid, and its address lies in `MAX_ADDR_LEN` bytes, more than
+        // `address` has, whatever its type has become. The C code reads it as all of the kernel
+        // does: a change in the same moment may be seen halfway.
         unsafe { bindings::dev_copy_eth_addr(self.as_raw(), address.as_mut_ptr()) };
         Some(address)
     }
@@ -220,8 +221,8 @@ impl Device {
     /// Sends a packet out through this Ethernet device.
     ///
     /// Fails with [`ENETDOWN`] if the device is down, with [`ENOBUFS`] if its queue drops the
-    /// packet and with [`ENOMEM`] if memory is short. The packet is gone
-    /// then. Not for hard interrupts.
+    /// packet and with [`ENOMEM`] if memory is short. The packet is gone then. Not for hard
+    /// interrupts.
     #[inline]
     pub fn xmit(&self, mut skb: SkBuff, header: &EthernetHeader) -> Result {
         self.check_up()?;
