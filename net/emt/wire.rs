@@ -19,6 +19,10 @@
 //! Normative: Documentation/networking/emt/protocol.rst. This file is pure: it knows no sockets and
 //! no devices.
 
+pub(crate) mod association;
+pub(crate) mod control;
+pub(crate) mod reliable;
+
 use crate::{
     addr::LinkAddr,
     error::Refusal, //
@@ -38,6 +42,11 @@ pub(crate) const HEADER_LEN: usize = 12;
 
 /// Bytes of an Ethernet header.
 pub(crate) const ETHERNET_LEN: usize = 14;
+
+/// Returns the length of a packet whose own header is a `T`.
+const fn raw_len<T>() -> usize {
+    HEADER_LEN + size_of::<T>()
+}
 
 /// Where in the header the checksum is.
 pub(crate) const CHECKSUM_OFFSET: u16 = 6;
@@ -62,6 +71,47 @@ pub(crate) fn max_payload(mtu: u32) -> usize {
 pub(crate) enum Kind {
     /// One best-effort datagram.
     Datagram = 1,
+    /// [`association::Hello`].
+    Hello = 2,
+    /// [`association::Reset`].
+    Reset = 3,
+    /// [`reliable::Message`].
+    Message = 4,
+    /// [`reliable::Segment`].
+    Segment = 5,
+    /// [`reliable::Control`] and its [`control::Blocks`].
+    Control = 6,
+}
+
+impl Kind {
+    fn parse(value: u8) -> Option<Self> {
+        Some(match value {
+            1 => Self::Datagram,
+            2 => Self::Hello,
+            3 => Self::Reset,
+            4 => Self::Message,
+            5 => Self::Segment,
+            6 => Self::Control,
+            _ => return None,
+        })
+    }
+
+    /// Returns the bytes of all the headers of such a packet.
+    pub(crate) const fn header_len(self) -> usize {
+        match self {
+            Self::Datagram => HEADER_LEN,
+            Self::Hello => association::HELLO_LEN,
+            Self::Reset => association::RESET_LEN,
+            Self::Message => reliable::MESSAGE_LEN,
+            Self::Segment => reliable::SEGMENT_LEN,
+            Self::Control => reliable::CONTROL_LEN,
+        }
+    }
+
+    /// Returns whether such packets are from a socket to a socket; the others have no ports.
+    const fn has_ports(self) -> bool {
+        matches!(self, Self::Datagram | Self::Message | Self::Segment)
+    }
 }
 
 /// A packet's header, but for its checksum.
@@ -71,9 +121,9 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     /// Bytes of the packet, header included.
     pub(crate) length: u16,
-    /// The sender's port, not 0.
+    /// The sender's port; 0 if and only if the packet is from no socket.
     pub(crate) source_port: u16,
-    /// The receiver's port, not 0.
+    /// The receiver's port; 0 if and only if the packet is for no socket.
     pub(crate) destination_port: u16,
 }
 
@@ -84,12 +134,24 @@ impl Header {
         destination_port: u16,
         payload: usize,
     ) -> Option<Self> {
+        Self::new(Kind::Datagram, (source_port, destination_port), payload)
+    }
+
+    /// The header of a packet with `payload` bytes after all its headers; `None` if that is longer
+    /// than a packet can be.
+    pub(crate) fn new(kind: Kind, ports: (u16, u16), payload: usize) -> Option<Self> {
+        let (source_port, destination_port) = ports;
         Some(Self {
-            kind: Kind::Datagram,
-            length: u16::try_from(payload.checked_add(HEADER_LEN)?).ok()?,
+            kind,
+            length: u16::try_from(payload.checked_add(kind.header_len())?).ok()?,
             source_port,
             destination_port,
         })
+    }
+
+    /// Returns the bytes after all the headers.
+    pub(crate) fn payload(&self) -> usize {
+        usize::from(self.length).saturating_sub(self.kind.header_len())
     }
 
     /// Parses the header of a packet from which `available` bytes have arrived.
@@ -104,20 +166,18 @@ impl Header {
         if version != VERSION {
             return Err(Refusal::BadVersion);
         }
-        if kind != Kind::Datagram as u8 {
-            return Err(Refusal::BadType);
-        }
+        let kind = Kind::parse(kind).ok_or(Refusal::BadType)?;
         let length = u16::from_be_bytes([l0, l1]);
-        if usize::from(length) < HEADER_LEN || usize::from(length) > available {
+        if usize::from(length) < kind.header_len() || usize::from(length) > available {
             return Err(Refusal::BadLength);
         }
         let source_port = u16::from_be_bytes([s0, s1]);
         let destination_port = u16::from_be_bytes([d0, d1]);
-        if source_port == 0 || destination_port == 0 {
+        if (source_port != 0, destination_port != 0) != (kind.has_ports(), kind.has_ports()) {
             return Err(Refusal::BadAddress);
         }
         Ok(Self {
-            kind: Kind::Datagram,
+            kind,
             length,
             source_port,
             destination_port,

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much may be under way to a peer that it has not asked for.
+
+use super::{
+    limits::{
+        FIRST_WINDOW,
+        MIN_WINDOW, //
+    },
+    time::{
+        Instant,
+        Nanos, //
+    },
+};
+
+/// The bytes that are sent unasked, by additive increase and multiplicative decrease (RFC 5681).
+pub(crate) struct Budget {
+    limit: u32,
+    used: u32,
+    /// Bytes acknowledged since the limit last grew.
+    acknowledged: u32,
+    /// Losses until then have been answered.
+    answered_until: Instant,
+    /// Whether the limit has kept anything from being sent since it last grew.
+    wanted: bool,
+}
+
+impl Budget {
+    pub(crate) const fn new() -> Self {
+        Self {
+            limit: FIRST_WINDOW,
+            used: 0,
+            acknowledged: 0,
+            answered_until: Instant(0),
+            wanted: false,
+        }
+    }
+
+    /// Returns how many bytes may be sent.
+    pub(crate) fn room(&self) -> u32 {
+        self.limit.saturating_sub(self.used)
+    }
+
+    /// Returns whether `len` bytes may be sent. When nothing is under way, they always may.
+    pub(crate) fn allows(&mut self, len: u32) -> bool {
+        let allowed = self.used == 0 || len <= self.room();
+        self.wanted |= !allowed;
+        allowed
+    }
+
+    pub(crate) fn spend(&mut self, len: u32) {
+        self.used = self.used.saturating_add(len);
+    }
+
+    /// Takes note that `len` bytes are no longer under way, whatever became of them.
+    pub(crate) fn release(&mut self, len: u32) {
+        self.used = self.used.saturating_sub(len);
+    }
+
+    /// Takes note that `len` bytes have arrived.
+    pub(crate) fn acknowledge(&mut self, len: u32) {
+        self.release(len);
+        self.acknowledged = self.acknowledged.saturating_add(len);
+        if self.acknowledged >= self.limit {
+            self.acknowledged = 0;
+            // A limit that stops nothing need not grow.
+            if core::mem::take(&mut self.wanted) {
+                self.limit = (self.limit + MIN_WINDOW).min(FIRST_WINDOW);
+            }
+        }
+    }
+
+    /// Takes note of a loss: once in a round trip, the limit is halved.
+    pub(crate) fn lost(&mut self, now: Instant, round_trip: Nanos) {
+        if now >= self.answered_until {
+            self.answered_until = now.plus(round_trip);
+            self.limit = (self.limit / 2).max(MIN_WINDOW);
+            self.acknowledged = 0;
+        }
+    }
+
+    /// Takes note that nothing at all came back.
+    pub(crate) fn collapse(&mut self, now: Instant, round_trip: Nanos) {
+        self.lost(now, round_trip);
+        self.limit = MIN_WINDOW;
+    }
+}
+
+#[kernel::macros::kunit_tests(emt_budget)]
+mod tests {
+    use super::*;
+    use kernel::prelude::*;
+
+    #[test]
+    fn one_packet_always_goes() {
+        let mut budget = Budget::new();
+        assert!(budget.allows(u32::MAX));
+        budget.spend(u32::MAX);
+        assert!(!budget.allows(1));
+        budget.release(u32::MAX);
+        assert!(budget.allows(1));
+    }
+
+    #[test]
+    fn a_loss_halves_it_once_in_a_round_trip() {
+        let mut budget = Budget::new();
+        budget.lost(Instant(100), 50);
+        budget.lost(Instant(120), 50);
+        assert_eq!(budget.room(), FIRST_WINDOW / 2);
+        budget.lost(Instant(150), 50);
+        assert_eq!(budget.room(), FIRST_WINDOW / 4);
+        for at in 0..100 {
+            budget.lost(Instant(1000 * at), 50);
+        }
+        assert_eq!(budget.room(), MIN_WINDOW);
+    }
+
+    #[test]
+    fn it_grows_again_where_it_is_used() {
+        let mut budget = Budget::new();
+        budget.collapse(Instant(0), 50);
+        assert_eq!(budget.room(), MIN_WINDOW);
+        for _ in 0..100_000 {
+            while budget.allows(1000) {
+                budget.spend(1000);
+            }
+            budget.acknowledge(1000);
+        }
+        while budget.used > 0 {
+            budget.acknowledge(1000);
+        }
+        assert_eq!(budget.room(), FIRST_WINDOW);
+    }
+}

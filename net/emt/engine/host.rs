@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the engine asks of whoever runs it.
+
+use super::{
+    id::Id,
+    time::Nanos, //
+};
+use crate::wire::{
+    association::{
+        Hello,
+        Reset, //
+    },
+    control::{
+        Blocks,
+        Why, //
+    },
+    reliable, //
+};
+
+/// The ports of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ports {
+    pub(crate) source: u16,
+    pub(crate) destination: u16,
+}
+
+/// A message that is to be sent.
+pub(crate) trait Outbound {
+    fn ports(&self) -> Ports;
+
+    /// Returns the bytes of the message, not 0.
+    fn len(&self) -> u32;
+
+    /// Returns how many bytes go into each packet but the last, not 0.
+    fn segment_len(&self) -> u32;
+
+    /// Returns how long the peer may be silent before the message has failed.
+    fn timeout(&self) -> Nanos;
+}
+
+/// Bytes that have arrived.
+pub(crate) trait Chunk {
+    fn len(&self) -> usize;
+
+    /// Takes away the first `len` bytes; there are more.
+    fn advance(&mut self, len: usize);
+
+    /// Takes away what comes after the first `len` bytes; there are more.
+    fn truncate(&mut self, len: usize);
+
+    /// Puts the bytes of `after` at the end.
+    fn append(&mut self, after: Self);
+}
+
+/// What became of a message that was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// The receiving socket has it.
+    Delivered,
+    /// The receiver has turned it away for good.
+    Refused(Why),
+    /// The peer has never answered.
+    Unreachable,
+    /// The peer has not answered for too long; it may have the message or not.
+    TimedOut,
+    /// The peer has restarted; it had the message or not.
+    Reset,
+    /// The way to the peer is gone; it may have the message or not.
+    Gone,
+}
+
+/// Why a socket does not take a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unwilling {
+    /// There is no room now. The socket will tell when there is.
+    Busy,
+    /// There will never be.
+    Refused(Why),
+    /// Memory is short: as if the packet had been lost.
+    Lost,
+}
+
+/// A packet that is to be sent; ports are those of the message or 0.
+pub(crate) enum Packet<'a, M> {
+    Hello(Hello),
+    Reset(Reset),
+    Message(reliable::Message, &'a mut M),
+    /// The bytes are those from `offset` on, one [`segment_len`](Outbound::segment_len) or up to
+    /// the end.
+    Segment(reliable::Segment, &'a mut M),
+    Control(reliable::Control, &'a Blocks),
+}
+
+/// The surroundings of a peer: the sockets, and the way out.
+///
+/// All of it is called with the peer's state borrowed (in the kernel: its lock held), so none of it
+/// sleeps or calls back.
+pub(crate) trait Host {
+    type Outbound: Outbound;
+    type Chunk: Chunk;
+    /// The room in a socket's receive buffer that is kept for a message under way. Dropping it gives
+    /// the room back.
+    type Room;
+
+    /// Returns a random number.
+    fn random(&mut self) -> u64;
+
+    /// Sends a packet. What cannot be sent is lost.
+    fn transmit(&mut self, packet: Packet<'_, Self::Outbound>);
+
+    /// Puts a whole message into the receive queue of its socket.
+    fn deliver(&mut self, ports: Ports, chunk: Self::Chunk) -> Result<(), Unwilling>;
+
+    /// Keeps room for a message of `total` bytes, of which `first` has arrived.
+    fn reserve(
+        &mut self,
+        ports: Ports,
+        total: u32,
+        first: &Self::Chunk,
+    ) -> Result<Self::Room, Unwilling>;
+
+    /// Puts a message that took several packets into the receive queue of its socket.
+    fn complete(
+        &mut self,
+        ports: Ports,
+        room: Self::Room,
+        message: Self::Chunk,
+    ) -> Result<(), Unwilling>;
+
+    /// Is told the end of a message that was to be sent.
+    fn ended(&mut self, message: Self::Outbound, outcome: Outcome);
+
+    /// Is told that so many bytes of the message `id` have arrived that may only go on by grants.
+    fn progress(&mut self, id: Id, progress: Progress);
+
+    /// Is told that the message `id` needs no more grants.
+    fn settled(&mut self, id: Id);
+}
+
+/// How far a message has come that needs grants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Progress {
+    /// Bytes of the message.
+    pub(crate) total: u32,
+    /// Bytes that have arrived.
+    pub(crate) arrived: u32,
+    /// Up to where its sender may send.
+    pub(crate) limit: u32,
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every limit and every time of the protocol, in one place.
+//!
+//! Normative: Documentation/networking/emt/protocol.rst.
+
+use super::time::{
+    Nanos,
+    MICROSECOND,
+    MILLISECOND,
+    SECOND, //
+};
+
+/// How far the newest transfer of an association may be from its oldest that has not ended.
+pub(crate) const WINDOW: u32 = 1024;
+
+/// The longest message, unless the administrator says otherwise.
+pub(crate) const MAX_MESSAGE: u32 = 16 << 20;
+
+/// How long an acknowledgement waits for a packet that goes the other way.
+pub(crate) const ACK_DELAY: Nanos = 500 * MICROSECOND;
+
+/// After so many finished transfers an acknowledgement does not wait.
+pub(crate) const ACK_EVERY: u32 = 16;
+
+/// How long to wait for an answer where no round trip has been measured.
+pub(crate) const FIRST_RTO: Nanos = 20 * MILLISECOND;
+
+/// The shortest wait for an answer: what a busy host may need to run its timers and softirqs.
+pub(crate) const MIN_RTO: Nanos = 2 * MILLISECOND;
+
+/// The longest.
+pub(crate) const MAX_RTO: Nanos = SECOND;
+
+/// How long packets may overtake each other before a gap counts as a loss, where the round trip
+/// is shorter than twice that.
+pub(crate) const REORDERING: Nanos = 100 * MICROSECOND;
+
+/// How long a peer may be silent, unless the socket says otherwise.
+pub(crate) const USER_TIMEOUT: Nanos = 10 * SECOND;
+
+/// After so long without a packet from the other end, it is asked whether it still knows the
+/// association before a new transfer begins. Less than half of [`PEER_IDLE`].
+pub(crate) const CONFIRM_AFTER: Nanos = 60 * SECOND;
+
+/// A peer that has been idle for so long is forgotten.
+pub(crate) const PEER_IDLE: Nanos = 180 * SECOND;
+
+/// How many bytes may be under way to a peer that it has not asked for, at first and at most: the
+/// product of 10 Gbit/s and 50 microseconds.
+pub(crate) const FIRST_WINDOW: u32 = 64 << 10;
+
+/// How many such bytes may be under way at least, so that one packet always goes.
+pub(crate) const MIN_WINDOW: u32 = 3_000;
+
+/// How many messages of several packets a peer may have under way to this host at once.
+pub(crate) const MAX_INCOMING: usize = 128;
+
+/// How many runs of bytes with gaps between them are kept of a message.
+pub(crate) const MAX_RUNS: usize = 64;
+
+/// How many ranges to be sent again are kept for a message.
+pub(crate) const MAX_RESEND: usize = 16;
+
+/// How many blocks wait to be sent to a peer.
+pub(crate) const MAX_BLOCKS_WAITING: usize = 256;
+
+/// To how many messages a device grants at once.
+pub(crate) const GRANTED_AT_ONCE: usize = 4;
+
+/// How many bytes of a message may be granted and not have arrived.
+pub(crate) const GRANT_WINDOW: u32 = 64 << 10;
+
+/// A grant is worth sending when it lets the sender send so many more bytes.
+pub(crate) const GRANT_STEP: u32 = 16 << 10;
+
+/// Each so many grants, the oldest message is served instead of the shortest.
+pub(crate) const OLDEST_EACH: u32 = 16;
+
+/// How soon a sender tries again to send to a socket that had no room, in case it was not told
+/// that there is some.
+pub(crate) const PARK_RETRY: Nanos = 10 * MILLISECOND;
+
+/// A message of which nothing has come for so long is given up by its receiver.
+pub(crate) const INCOMING_IDLE: Nanos = 30 * SECOND;

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The round trip, measured, and how long to wait for an answer (RFC 6298).
+
+use super::{
+    limits::{
+        ACK_DELAY,
+        FIRST_RTO,
+        MAX_RTO,
+        MIN_RTO, //
+    },
+    time::Nanos, //
+};
+
+/// A smoothed round trip and the timeout that follows from it.
+pub(crate) struct Rtt {
+    /// 0 until there is a sample.
+    srtt: Nanos,
+    rttvar: Nanos,
+    /// How often the timeout has been doubled.
+    backoff: u8,
+}
+
+impl Rtt {
+    pub(crate) const fn new() -> Self {
+        Self {
+            srtt: 0,
+            rttvar: 0,
+            backoff: 0,
+        }
+    }
+
+    /// Takes a measured round trip.
+    ///
+    /// Only of packets that were sent once: the answer to another could be to either (Karn's rule).
+    pub(crate) fn sample(&mut self, measured: Nanos) {
+        let measured = measured.clamp(1, MAX_RTO);
+        if self.srtt == 0 {
+            self.srtt = measured;
+            self.rttvar = measured / 2;
+        } else {
+            self.rttvar = (3 * self.rttvar + self.srtt.abs_diff(measured)) / 4;
+            self.srtt = (7 * self.srtt + measured) / 8;
+        }
+    }
+
+    /// Returns the smoothed round trip, or 0 if there is no sample.
+    pub(crate) fn smoothed(&self) -> Nanos {
+        self.srtt
+    }
+
+    /// Returns how long to wait for an answer before asking again.
+    ///
+    /// The other end may hold an acknowledgement back for [`ACK_DELAY`].
+    pub(crate) fn timeout(&self) -> Nanos {
+        let plain = if self.srtt == 0 {
+            FIRST_RTO
+        } else {
+            (self.srtt + 4 * self.rttvar + ACK_DELAY).max(MIN_RTO)
+        };
+        plain.saturating_mul(1 << self.backoff).min(MAX_RTO)
+    }
+
+    /// Notes that a timeout has passed: the next is twice as long.
+    pub(crate) fn back_off(&mut self) {
+        if self.timeout() < MAX_RTO {
+            self.backoff += 1;
+        }
+    }
+
+    /// Notes that the other end has answered.
+    pub(crate) fn answered(&mut self) {
+        self.backoff = 0;
+    }
+
+    /// Returns whether the last thing that happened was a timeout.
+    pub(crate) fn is_backed_off(&self) -> bool {
+        self.backoff != 0
+    }
+}
+
+#[kernel::macros::kunit_tests(emt_rtt)]
+mod tests {
+    use super::*;
+    use crate::engine::time::{
+        MICROSECOND,
+        MILLISECOND,
+        SECOND, //
+    };
+    use kernel::prelude::*;
+
+    #[test]
+    fn the_first_sample_is_taken_as_it_is() {
+        let mut rtt = Rtt::new();
+        assert_eq!(rtt.timeout(), FIRST_RTO);
+        rtt.sample(10 * MILLISECOND);
+        assert_eq!(rtt.smoothed(), 10 * MILLISECOND);
+        assert_eq!(rtt.timeout(), 30 * MILLISECOND + ACK_DELAY);
+    }
+
+    #[test]
+    fn a_steady_round_trip_brings_the_timeout_down() {
+        let mut rtt = Rtt::new();
+        for _ in 0..100 {
+            rtt.sample(50 * MICROSECOND);
+        }
+        assert_eq!(rtt.smoothed(), 50 * MICROSECOND);
+        assert_eq!(rtt.timeout(), MIN_RTO);
+    }
+
+    #[test]
+    fn each_timeout_doubles_the_next_up_to_the_longest() {
+        let mut rtt = Rtt::new();
+        rtt.sample(10 * MILLISECOND);
+        let first = rtt.timeout();
+        rtt.back_off();
+        assert_eq!(rtt.timeout(), 2 * first);
+        for _ in 0..1000 {
+            rtt.back_off();
+        }
+        assert_eq!(rtt.timeout(), MAX_RTO);
+        rtt.answered();
+        assert_eq!(rtt.timeout(), first);
+    }
+
+    #[test]
+    fn absurd_samples_are_cut() {
+        let mut rtt = Rtt::new();
+        rtt.sample(u64::MAX);
+        rtt.sample(0);
+        rtt.sample(u64::MAX);
+        assert!(rtt.timeout() <= MAX_RTO);
+        assert!(rtt.smoothed() <= SECOND.max(MAX_RTO));
+    }
+}
