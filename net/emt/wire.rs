@@ -311,7 +311,9 @@ mod tests {
         assert_eq!(parse_with(2, 0), Err(Refusal::BadVersion));
         assert_eq!(parse_with(2, 2), Err(Refusal::BadVersion));
         assert_eq!(parse_with(3, 0), Err(Refusal::BadType));
-        assert_eq!(parse_with(3, 2), Err(Refusal::BadType));
+        assert_eq!(parse_with(3, 7), Err(Refusal::BadType));
+        // Too short for a Hello.
+        assert_eq!(parse_with(3, 2), Err(Refusal::BadLength));
         assert_eq!(parse_with(5, 11), Err(Refusal::BadLength));
         assert_eq!(parse_with(5, 18), Err(Refusal::BadLength));
         assert_eq!(parse_with(4, 0xff), Err(Refusal::BadLength));
