@@ -84,8 +84,11 @@ impl Unacknowledged {
         }
         for slot in &mut self.groups {
             match slot {
-                Some(group) if group.include(id, now) => return,
-                Some(_) => {}
+                Some(group) => {
+                    if group.include(id, now) {
+                        return;
+                    }
+                }
                 None => {
                     *slot = Some(Group {
                         lowest: id,
