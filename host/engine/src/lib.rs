@@ -21,3 +21,6 @@ use emt::{
     error,
     wire, //
 };
+
+mod frame;
+pub mod fuzz;

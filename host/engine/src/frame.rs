@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whole packets, from bytes and to bytes: what input.rs and output.rs do in the kernel.
+
+use crate::{
+    engine::host::{
+        Outbound,
+        Packet,
+        Ports, //
+    },
+    error::Refusal,
+    wire::{
+        association::{
+            Hello,
+            Reset, //
+        },
+        control::Blocks,
+        reliable::{
+            Control,
+            Message,
+            Segment, //
+        },
+        Header,
+        Kind,
+        HEADER_LEN, //
+    },
+};
+
+/// A packet that has arrived.
+#[derive(Clone, Debug)]
+pub(crate) enum Parsed<'a> {
+    Datagram(Ports, &'a [u8]),
+    Hello(Hello),
+    Reset(Reset),
+    Message(Message, Ports, &'a [u8]),
+    Segment(Segment, Ports, &'a [u8]),
+    Control(Control, Blocks),
+}
+
+/// Takes the body of a packet whose length was checked against its kind.
+fn body<const LEN: usize>(packet: &[u8]) -> Result<([u8; LEN], &[u8]), Refusal> {
+    packet
+        .get(HEADER_LEN..)
+        .and_then(|after| after.split_first_chunk::<LEN>())
+        .map(|(body, rest)| (*body, rest))
+        .ok_or(Refusal::BadLength)
+}
+
+/// Parses a packet; there may be padding after it.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Refusal> {
+    let head = bytes.first_chunk().ok_or(Refusal::TooShort)?;
+    let header = Header::parse(head, bytes.len())?;
+    let packet = bytes
+        .get(..usize::from(header.length))
+        .ok_or(Refusal::BadLength)?;
+    let ports = Ports {
+        source: header.source_port,
+        destination: header.destination_port,
+    };
+    Ok(match header.kind {
+        Kind::Datagram => {
+            let ([], payload) = body(packet)?;
+            Parsed::Datagram(ports, payload)
+        }
+        Kind::Hello => Parsed::Hello(Hello::parse(body(packet)?.0)),
+        Kind::Reset => Parsed::Reset(Reset::parse(body(packet)?.0)),
+        Kind::Message => {
+            let (own, payload) = body(packet)?;
+            Parsed::Message(Message::parse(own), ports, payload)
+        }
+        Kind::Segment => {
+            let (own, payload) = body(packet)?;
+            Parsed::Segment(Segment::parse(own), ports, payload)
+        }
+        Kind::Control => {
+            let (own, blocks) = body(packet)?;
+            let len = Blocks::bytes_in(header.length)?;
+            let blocks = blocks.get(..len).ok_or(Refusal::BadLength)?;
+            Parsed::Control(Control::parse(own), Blocks::from_bytes(blocks))
+        }
+    })
+}
+
+/// Returns the bytes of a packet; `None` if it is longer than packets can be.
+fn assemble(kind: Kind, ports: (u16, u16), own: &[u8], rest: &[u8]) -> Option<Vec<u8>> {
+    let header = Header::new(kind, ports, rest.len())?;
+    let mut bytes = Vec::with_capacity(usize::from(header.length));
+    bytes.extend_from_slice(&header.emit(0));
+    bytes.extend_from_slice(own);
+    bytes.extend_from_slice(rest);
+    assert_eq!(bytes.len(), usize::from(header.length));
+    Some(bytes)
+}
+
+/// Returns the bytes of a packet that the engine sends. `content` writes those of a message from an
+/// offset on.
+pub(crate) fn emit<M: Outbound>(
+    packet: Packet<'_, M>,
+    content: impl Fn(&M, u32, &mut [u8]),
+) -> Option<Vec<u8>> {
+    let ports = |message: &M| {
+        let Ports {
+            source,
+            destination,
+        } = message.ports();
+        (source, destination)
+    };
+    match packet {
+        Packet::Hello(hello) => assemble(Kind::Hello, (0, 0), &hello.emit(), &[]),
+        Packet::Reset(reset) => assemble(Kind::Reset, (0, 0), &reset.emit(), &[]),
+        Packet::Control(control, blocks) => {
+            assemble(Kind::Control, (0, 0), &control.emit(), blocks.as_bytes())
+        }
+        Packet::Message(header, message) => {
+            let mut payload = vec![0; message.len() as usize];
+            content(message, 0, &mut payload);
+            assemble(Kind::Message, ports(message), &header.emit(), &payload)
+        }
+        Packet::Segment(header, message) => {
+            let left = message.len().checked_sub(header.offset)?;
+            let mut payload = vec![0; left.min(message.segment_len()) as usize];
+            content(message, header.offset, &mut payload);
+            assemble(Kind::Segment, ports(message), &header.emit(), &payload)
+        }
+    }
+}
+
+/// Returns the bytes of a packet that was parsed, but for what is ignored in it.
+pub(crate) fn emit_again(parsed: &Parsed<'_>) -> Option<Vec<u8>> {
+    let pair = |ports: &Ports| (ports.source, ports.destination);
+    match parsed {
+        Parsed::Datagram(ports, payload) => assemble(Kind::Datagram, pair(ports), &[], payload),
+        Parsed::Hello(hello) => assemble(Kind::Hello, (0, 0), &hello.emit(), &[]),
+        Parsed::Reset(reset) => assemble(Kind::Reset, (0, 0), &reset.emit(), &[]),
+        Parsed::Message(message, ports, payload) => {
+            assemble(Kind::Message, pair(ports), &message.emit(), payload)
+        }
+        Parsed::Segment(segment, ports, payload) => {
+            assemble(Kind::Segment, pair(ports), &segment.emit(), payload)
+        }
+        Parsed::Control(control, blocks) => {
+            let mut known = Blocks::new();
+            for block in blocks.iter() {
+                assert!(known.push(&block), "as many fit as have come");
+            }
+            assemble(Kind::Control, (0, 0), &control.emit(), known.as_bytes())
+        }
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the fuzz targets call, and the tests that run it on what a generator and the kept inputs
+//! bring.
+
+use crate::{
+    addr::SockaddrEmt,
+    frame::{
+        self,
+        Parsed, //
+    },
+    wire::{
+        control::{
+            Block,
+            Blocks,
+            MAX_BLOCKS, //
+        },
+        Addresses,
+    },
+};
+use zerocopy::FromBytes;
+
+/// What a parsed packet says, to compare.
+fn said(parsed: &Parsed<'_>) -> String {
+    match parsed {
+        Parsed::Control(control, blocks) => {
+            format!("{control:?} {:?}", blocks.iter().collect::<Vec<Block>>())
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// Whatever the bytes are, parsing them does not panic, and what it understands survives being
+/// emitted and parsed.
+pub fn parse(bytes: &[u8]) {
+    if let Some(header) = bytes.first_chunk() {
+        let addresses = Addresses::parse(header);
+        let _ = (addresses.are_plausible(), addresses.memory_sum());
+    }
+    if let Ok((address, _)) = SockaddrEmt::read_from_prefix(bytes) {
+        if let Ok(name) = address.parse() {
+            assert_eq!(SockaddrEmt::from(name).parse(), Ok(name));
+            let _ = name.destination();
+        }
+    }
+    let Ok(parsed) = frame::parse(bytes) else {
+        return;
+    };
+    if let Parsed::Control(_, blocks) = &parsed {
+        assert!(blocks.iter().count() <= MAX_BLOCKS);
+        assert_eq!(Blocks::from_bytes(blocks.as_bytes()).as_bytes(), blocks.as_bytes());
+    }
+    let Some(emitted) = frame::emit_again(&parsed) else {
+        panic!("what was parsed fits in a packet: {parsed:?}");
+    };
+    assert!(emitted.len() <= bytes.len());
+    match frame::parse(&emitted) {
+        Ok(again) => assert_eq!(said(&again), said(&parsed)),
+        Err(refusal) => panic!("{refusal:?}: {parsed:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A packet that gets past the common header.
+    fn packet() -> impl Strategy<Value = Vec<u8>> {
+        let kind = 0..8u8;
+        let body = prop::collection::vec(any::<u8>(), 0..400);
+        (kind, any::<[u8; 4]>(), body, 0..40usize, any::<bool>()).prop_map(
+            |(kind, ports, mut body, padding, blocks)| {
+                // The kinds without ports are refused with them.
+                let ports = if matches!(kind, 2 | 3 | 6) { [0; 4] } else { ports };
+                // The kinds of control blocks are few.
+                if blocks {
+                    for block in body.iter_mut().skip(24).step_by(16) {
+                        *block %= 8;
+                    }
+                    let whole = body.len().saturating_sub(24) / 16 * 16;
+                    body.resize(24 + whole.min(256), 0);
+                }
+                let length = (12 + body.len()) as u16;
+                let mut bytes = vec![0x45, 0x4d, 1, kind];
+                bytes.extend_from_slice(&length.to_be_bytes());
+                bytes.extend_from_slice(&[0, 0]);
+                bytes.extend_from_slice(&ports);
+                bytes.append(&mut body);
+                bytes.resize(bytes.len() + padding, 0);
+                bytes
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 20_000,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn any_bytes_can_be_parsed(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            parse(&bytes);
+        }
+
+        #[test]
+        fn what_is_understood_survives(bytes in packet()) {
+            parse(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_generator_reaches_every_kind() {
+        use proptest::{
+            strategy::ValueTree,
+            test_runner::TestRunner, //
+        };
+        let mut runner = TestRunner::deterministic();
+        let mut reached = [false; 6];
+        for _ in 0..2_000 {
+            let bytes = packet().new_tree(&mut runner).unwrap().current();
+            match frame::parse(&bytes) {
+                Ok(Parsed::Datagram(..)) => reached[0] = true,
+                Ok(Parsed::Hello(..)) => reached[1] = true,
+                Ok(Parsed::Reset(..)) => reached[2] = true,
+                Ok(Parsed::Message(..)) => reached[3] = true,
+                Ok(Parsed::Segment(..)) => reached[4] = true,
+                Ok(Parsed::Control(_, blocks)) => reached[5] |= !blocks.is_empty(),
+                Err(_) => {}
+            }
+        }
+        assert_eq!(reached, [true; 6]);
+    }
+
+    /// Runs a target on every input kept of it.
+    fn run_kept(target: &str, run: fn(&[u8])) {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/kept")
+            .join(target);
+        let mut count = 0;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            run(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "{} is empty", folder.display());
+    }
+
+    #[test]
+    fn the_kept_inputs_of_parse_are_parsed() {
+        run_kept("parse", parse);
+    }
+}
