@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/skbuff.h>
+#include <net/dst.h>
 
 #ifdef CONFIG_NET
 
@@ -79,6 +80,63 @@ rust_helper_skb_checksum_is_valid(struct sk_buff *skb, __wsum pseudo)
 __rust_helper u32 rust_helper_skb_pkt_type(const struct sk_buff *skb)
 {
 	return skb->pkt_type;
+}
+
+__rust_helper void rust_helper___skb_header_release(struct sk_buff *skb)
+{
+	__skb_header_release(skb);
+}
+
+__rust_helper unsigned int rust_helper_skb_headroom(const struct sk_buff *skb)
+{
+	return skb_headroom(skb);
+}
+
+__rust_helper void rust_helper_skb_orphan(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+}
+
+__rust_helper void rust_helper_skb_forget_path(struct sk_buff *skb)
+{
+	skb_dst_drop(skb);
+	nf_reset_ct(skb);
+}
+
+__rust_helper void rust_helper_skb_leave_path(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	nf_reset_ct(skb);
+	skb->dev = NULL;
+}
+
+__rust_helper struct sk_buff *rust_helper_skb_next(const struct sk_buff *skb)
+{
+	return skb->next;
+}
+
+__rust_helper void rust_helper_skb_set_next(struct sk_buff *skb,
+					    struct sk_buff *next)
+{
+	skb->next = next;
+}
+
+__rust_helper bool rust_helper_skb_has_frag_list(const struct sk_buff *skb)
+{
+	return skb_has_frag_list(skb);
+}
+
+__rust_helper void rust_helper_skb_set_frag_list(struct sk_buff *skb,
+						 struct sk_buff *list,
+						 unsigned int len,
+						 unsigned int truesize)
+{
+	skb_shinfo(skb)->frag_list = list;
+	skb->len += len;
+	skb->data_len += len;
+	skb->truesize += truesize;
+	skb->tstamp = list->tstamp;
 }
 
 #endif

@@ -87,6 +87,21 @@ impl SharedSkBuff {
         self.len() == 0
     }
 
+    /// Returns the bytes of memory that the packet takes up, which is what a socket is charged for
+    /// it.
+    #[inline]
+    pub fn truesize(&self) -> u32 {
+        // SAFETY: `skb` is valid by the type invariant.
+        unsafe { (*self.as_raw()).truesize }
+    }
+
+    /// Returns whether the packet shares its bytes with a clone.
+    #[inline]
+    pub fn is_cloned(&self) -> bool {
+        // SAFETY: `skb` is valid by the type invariant.
+        unsafe { bindings::skb_cloned(self.as_raw()) != 0 }
+    }
+
     /// Returns the first `N` bytes of the link-layer header, if the packet has one.
     #[inline]
     pub fn mac_header<const N: usize>(&self) -> Option<[u8; N]> {
@@ -272,6 +287,22 @@ impl SkBuff {
         let skb = NonNull::new(skb).ok_or(AllocError)?;
         // SAFETY: A clone is a `struct sk_buff` of its own.
         Ok(unsafe { Self::from_raw(skb) })
+    }
+
+    /// Ends the charging of the packet to a socket, as one that arrived may still be charged to its
+    /// sender if that is on this host.
+    #[inline]
+    pub fn orphan(&mut self) {
+        // SAFETY: `skb` is valid and has no other user.
+        unsafe { bindings::skb_orphan(self.as_raw()) };
+    }
+
+    /// Takes off the packet what other layers have attached to it, and what would wait in a queue
+    /// with it.
+    #[inline]
+    pub(super) fn forget_path(&mut self) {
+        // SAFETY: `skb` is valid and has no other user.
+        unsafe { bindings::skb_forget_path(self.as_raw()) };
     }
 
     /// Returns how the packet came to this host.

@@ -50,7 +50,7 @@ const _: () = assert!(size_of::<bindings::sock>() == bindings::SIZEOF_SOCK);
 
 /// Bytes of data that fit in a page together with what a packet keeps there of itself, in whole
 /// cache lines.
-const ONE_PAGE: usize =
+pub(super) const ONE_PAGE: usize =
     bindings::PAGE_SIZE - size_of::<bindings::skb_shared_info>().next_multiple_of(256);
 
 /// A socket with a protocol's state `T`.
@@ -174,12 +174,11 @@ impl<T: Operations> Sock<T> {
     /// receive buffer. If there is no room, or the filter rejects the packet, it comes back with
     /// the reason; the socket has counted it then. Not for hard interrupts.
     #[inline]
-    pub fn queue_rcv(&self, skb: SkBuff) -> Result<(), (SkBuff, DropReason)> {
+    pub fn queue_rcv(&self, mut skb: SkBuff) -> Result<(), (SkBuff, DropReason)> {
+        skb.forget_path();
         let raw = skb.into_raw();
-        // What other layers have attached to the packet would wait in the queue with it.
         // SAFETY: The socket is valid, and the packet is, with no other user.
         let reason = unsafe {
-            bindings::skb_forget_path(raw);
             bindings::sock_queue_rcv_skb_reason(self.as_raw(), raw)
         };
         if reason == bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
@@ -213,12 +212,16 @@ impl<T: Operations> Sock<T> {
 
     /// Receives from the error queue, with an ancillary message of `level` and `kind`.
     ///
+    /// The ancillary message is a `struct sock_extended_err`, and after it the address that the
+    /// error concerns, if [`queue_error`](Self::queue_error) named one. That is the message's name,
+    /// too.
+    ///
     /// Returns the bytes copied; [`EAGAIN`](crate::error::code::EAGAIN) if the queue is empty.
     pub fn recv_errqueue(&self, msg: &mut RecvMsg<'_>, level: c_int, kind: c_int) -> Result<usize> {
         let len = c_int::try_from(msg.len()).unwrap_or(c_int::MAX);
         // SAFETY: The socket and the message are valid.
         let copied =
-            unsafe { bindings::sock_recv_errqueue(self.as_raw(), msg.as_raw(), len, level, kind) };
+            unsafe { bindings::sock_recv_ee_skb(self.as_raw(), msg.as_raw(), len, level, kind) };
         to_result(copied)?;
         Ok(copied as usize)
     }
@@ -264,32 +267,55 @@ impl<T: Operations> Sock<T> {
         // SAFETY: The packet is new and owned by nobody else. If the function returns early, its
         // data, which may not be initialised yet, is freed with it.
         let skb = unsafe { SkBuff::from_raw(skb) };
-        // SAFETY: The packet is new and empty, has room for `HEADROOM + linear` bytes, which
-        // is less than a page, and has `len - linear` more in fragments, which the allocation has
-        // found to be no more than a packet can hold.
+        // SAFETY: The packet is new, and was allocated with these sizes for this socket.
+        unsafe { self.fill::<HEADROOM>(&skb, linear, len - linear, msg, &cookie)? };
+        Ok(skb)
+    }
+
+    /// Fills a new packet with the next `linear + paged` bytes of a message.
+    ///
+    /// If it fails the packet's data may not be initialised: it is to be freed.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be new, charged to this socket, and have `HEADROOM + linear` bytes of room in its
+    /// linear part, which is less than a page, and `paged` bytes in fragments.
+    #[inline]
+    pub(super) unsafe fn fill<const HEADROOM: usize>(
+        &self,
+        skb: &SkBuff,
+        linear: usize,
+        paged: usize,
+        msg: &mut SendMsg<'_>,
+        cookie: &bindings::sockcm_cookie,
+    ) -> Result {
+        let skb = skb.as_raw();
+        // SAFETY: The packet is valid, empty, has the room, and the fragments, which the allocation
+        // has found to be no more than a packet can hold.
         unsafe {
-            bindings::skb_reserve(skb.as_raw(), HEADROOM as c_int);
-            bindings::skb_put(skb.as_raw(), linear as u32);
-            (*skb.as_raw()).data_len = (len - linear) as u32;
-            (*skb.as_raw()).len += (len - linear) as u32;
+            bindings::skb_reserve(skb, HEADROOM as c_int);
+            bindings::skb_put(skb, linear as u32);
+            (*skb).data_len = paged as u32;
+            (*skb).len += paged as u32;
         }
-        // SAFETY: The packet has `len` bytes, which nobody else uses, and the iterator is valid.
+        // SAFETY: The packet has that many bytes, which nobody else uses, and the iterator is
+        // valid.
         to_result(unsafe {
             bindings::skb_copy_datagram_from_iter(
-                skb.as_raw(),
+                skb,
                 0,
                 msg.iter().as_raw(),
-                len as c_int,
+                (linear + paged) as c_int,
             )
         })?;
         // SAFETY: The packet belongs to the socket, which is valid.
-        unsafe { bindings::skb_set_sockcm(skb.as_raw(), &cookie) };
-        Ok(skb)
+        unsafe { bindings::skb_set_sockcm(skb, cookie) };
+        Ok(())
     }
 
     /// Collects what the socket and the message's ancillary data say of how to send.
     #[inline]
-    fn send_cookie(&self, msg: &mut SendMsg<'_>) -> Result<bindings::sockcm_cookie> {
+    pub(super) fn send_cookie(&self, msg: &mut SendMsg<'_>) -> Result<bindings::sockcm_cookie> {
         let mut cookie = MaybeUninit::uninit();
         // SAFETY: The socket is valid; the call initialises the cookie.
         let mut cookie = unsafe {

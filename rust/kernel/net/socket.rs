@@ -15,6 +15,10 @@ use super::{
         SendMsg,
         SockAddr, //
     },
+    option::{
+        NewOption,
+        OptionBuffer, //
+    },
     sock::{
         Shutdown,
         Sock, //
@@ -25,7 +29,8 @@ use crate::{
     bindings,
     error::{
         from_result,
-        to_result, //
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
     },
     module::this_module,
     prelude::*,
@@ -97,6 +102,30 @@ pub trait Operations: Send + Sync + Sized + 'static {
 
     /// Receives a message and returns its length.
     fn recvmsg(sock: &Sock<Self>, msg: &mut RecvMsg<'_>) -> Result<usize>;
+
+    /// Sets option `name` of `level`; [`ENOPROTOOPT`] if there is none.
+    ///
+    /// Not called for `SOL_SOCKET`.
+    fn setsockopt(
+        _sock: &Sock<Self>,
+        _level: c_int,
+        _name: c_int,
+        _value: &NewOption<'_>,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Reads option `name` of `level`; [`ENOPROTOOPT`] if there is none.
+    ///
+    /// Not called for `SOL_SOCKET`.
+    fn getsockopt(
+        _sock: &Sock<Self>,
+        _level: c_int,
+        _name: c_int,
+        _value: &mut OptionBuffer<'_>,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// A registered socket type: its `struct proto`, which counts its sockets and allocates them. To be
@@ -483,25 +512,43 @@ impl<T: Operations> ProtoOps<T> {
     ///
     /// See [`ProtoOps`].
     unsafe extern "C" fn setsockopt(
-        _sock: *mut bindings::socket,
-        _level: c_int,
-        _name: c_int,
-        _value: bindings::sockptr_t,
-        _len: c_uint,
+        sock: *mut bindings::socket,
+        level: c_int,
+        name: c_int,
+        value: bindings::sockptr_t,
+        len: c_uint,
     ) -> c_int {
-        ENOPROTOOPT.to_errno()
+        if !T::HAS_SETSOCKOPT {
+            return ENOPROTOOPT.to_errno();
+        }
+        from_result(|| {
+            // SAFETY: The socket layer passes the value's place and length.
+            let value = unsafe { NewOption::from_raw(value, len) };
+            // SAFETY: See the type.
+            T::setsockopt(unsafe { Self::sock(sock) }, level, name, &value)?;
+            Ok(0)
+        })
     }
 
     /// # Safety
     ///
     /// See [`ProtoOps`].
     unsafe extern "C" fn getsockopt(
-        _sock: *mut bindings::socket,
-        _level: c_int,
-        _name: c_int,
-        _option: *mut bindings::sockopt_t,
+        sock: *mut bindings::socket,
+        level: c_int,
+        name: c_int,
+        option: *mut bindings::sockopt_t,
     ) -> c_int {
-        ENOPROTOOPT.to_errno()
+        if !T::HAS_GETSOCKOPT {
+            return ENOPROTOOPT.to_errno();
+        }
+        from_result(|| {
+            // SAFETY: The socket layer passes a valid option that nobody else uses.
+            let mut value = unsafe { OptionBuffer::from_raw(option) };
+            // SAFETY: See the type.
+            T::getsockopt(unsafe { Self::sock(sock) }, level, name, &mut value)?;
+            Ok(0)
+        })
     }
 
     /// # Safety

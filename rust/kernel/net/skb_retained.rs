@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets that are kept for sending them again.
+//!
+//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+
+use super::{
+    skbuff::SharedSkBuff,
+    SkBuff, //
+};
+use crate::{
+    alloc::{
+        AllocError,
+        Flags, //
+    },
+    bindings,
+    ffi::c_int, //
+};
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
+
+/// A packet of which copies are sent, each with a header of its own.
+///
+/// Who retains a packet uses its data only and leaves the room before it to one copy at a time, so
+/// that a header is put there without copying the data. The packet stays charged to the socket it
+/// was made for; the copies are charged to nobody.
+///
+/// # Invariants
+///
+/// The packet has no other user, and nothing is put before or after its data.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::net::SkBuff;
+///
+/// let mut skb = SkBuff::alloc(16, 4, GFP_KERNEL)?;
+/// skb.put(b"data")?;
+/// let Ok(mut kept) = skb.retain() else { return Err(EINVAL); };
+///
+/// let mut first = kept.copy(GFP_KERNEL)?;
+/// first.push(b"1st:")?;
+/// // The first copy may still be in a queue when it has to be sent again.
+/// assert!(kept.is_cloned());
+/// let mut second = kept.copy(GFP_KERNEL)?;
+/// second.push(b"2nd:")?;
+///
+/// assert_eq!(first.pull::<8>(), Some(*b"1st:data"));
+/// assert_eq!(second.pull::<8>(), Some(*b"2nd:data"));
+/// # Ok::<(), Error>(())
+/// ```
+pub struct RetainedSkBuff(SkBuff);
+
+impl Deref for RetainedSkBuff {
+    type Target = SharedSkBuff;
+
+    #[inline]
+    fn deref(&self) -> &SharedSkBuff {
+        &self.0
+    }
+}
+
+impl SkBuff {
+    /// Keeps the packet for sending it again, after which only copies of it are sent.
+    ///
+    /// Hands the packet back if it shares its bytes with a clone.
+    pub fn retain(self) -> Result<RetainedSkBuff, SkBuff> {
+        if self.is_cloned() {
+            return Err(self);
+        }
+        // INVARIANT: There are no methods that put anything before or after the data.
+        // SAFETY: The packet has no other user, nor has its head, as it is no clone and has none.
+        unsafe { bindings::__skb_header_release(self.as_raw()) };
+        Ok(RetainedSkBuff(self))
+    }
+}
+
+impl RetainedSkBuff {
+    /// Makes a packet with the same data, to which a header can be put.
+    ///
+    /// The data is not copied, unless an earlier copy is still in use: then what is in the linear
+    /// part is. The note on the packet goes with it, and so do priority and mark. Not for hard
+    /// interrupts.
+    #[inline]
+    pub fn copy(&mut self, flags: Flags) -> Result<SkBuff, AllocError> {
+        if !self.is_cloned() {
+            return self.0.try_clone(flags);
+        }
+        let skb = self.0.as_raw();
+        // SAFETY: The packet is valid and has no other user. What it shares with clones is read,
+        // or referred to, only.
+        let copy = unsafe {
+            let headroom = bindings::skb_headroom(skb) as c_int;
+            bindings::__pskb_copy_fclone(skb, headroom, flags.as_raw(), false)
+        };
+        let copy = NonNull::new(copy).ok_or(AllocError)?;
+        // SAFETY: The copy is new and owned by nobody else.
+        Ok(unsafe { SkBuff::from_raw(copy) })
+    }
+
+    /// Frees the packet, which was delivered.
+    #[inline]
+    pub fn consume(self) {
+        self.0.consume();
+    }
+}
+
+#[macros::kunit_tests(rust_net_skb_retained)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+
+    fn retained() -> Result<RetainedSkBuff> {
+        let mut skb = SkBuff::alloc(16, 8, GFP_KERNEL)?;
+        skb.put(b"data")?;
+        skb.set_cb(7u32);
+        skb.retain().map_err(|_| EINVAL)
+    }
+
+    #[test]
+    fn a_header_goes_before_the_first_copy_in_place() -> Result {
+        let mut kept = retained()?;
+        let mut copy = kept.copy(GFP_KERNEL)?;
+        // SAFETY: Both packets are valid.
+        let data = |skb: &SharedSkBuff| unsafe { (*skb.as_raw()).data as usize };
+        copy.push(b"head")?;
+        assert_eq!(data(&copy) + 4, data(&kept));
+        assert_eq!(copy.pull::<8>(), Some(*b"headdata"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_second_copy_does_not_touch_the_first_ones_header() -> Result {
+        let mut kept = retained()?;
+        let mut one = kept.copy(GFP_KERNEL)?;
+        one.push(b"one:")?;
+        let mut two = kept.copy(GFP_KERNEL)?;
+        two.push(b"two:")?;
+        one.push(b"more")?;
+        assert_eq!(one.pull::<12>(), Some(*b"moreone:data"));
+        assert_eq!(two.pull::<8>(), Some(*b"two:data"));
+        assert_eq!(two.cb::<u32>(), 7);
+        drop((one, two));
+        // Nobody uses the room any more, so the next one gets it.
+        assert!(!kept.is_cloned());
+        let mut three = kept.copy(GFP_KERNEL)?;
+        three.push(b"3")?;
+        assert_eq!(three.pull::<5>(), Some(*b"3data"));
+        assert_eq!(kept.len(), 4);
+        Ok(())
+    }
+
+    #[test]
+    fn the_copies_outlive_the_packet() -> Result {
+        let mut kept = retained()?;
+        let mut copy = kept.copy(GFP_KERNEL)?;
+        kept.consume();
+        copy.push(b"head")?;
+        assert_eq!(copy.pull::<8>(), Some(*b"headdata"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_packet_with_a_clone_is_not_retained() -> Result {
+        let mut skb = SkBuff::alloc(16, 8, GFP_KERNEL)?;
+        let clone = skb.try_clone(GFP_KERNEL)?;
+        let skb = skb.retain().err().ok_or(EINVAL)?;
+        drop(clone);
+        assert!(skb.retain().is_ok());
+        Ok(())
+    }
+}
