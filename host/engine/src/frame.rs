@@ -25,6 +25,7 @@ use crate::{
         HEADER_LEN, //
     },
 };
+use core::fmt;
 
 /// A packet that has arrived.
 #[derive(Clone, Debug)]
@@ -35,6 +36,23 @@ pub(crate) enum Parsed<'a> {
     Message(Message, Ports, &'a [u8]),
     Segment(Segment, Ports, &'a [u8]),
     Control(Control, Blocks),
+}
+
+/// Without payloads, for traces.
+impl fmt::Display for Parsed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Datagram(ports, payload) => write!(f, "{ports:?} {} bytes", payload.len()),
+            Self::Hello(hello) => write!(f, "{hello:?}"),
+            Self::Reset(reset) => write!(f, "{reset:?}"),
+            Self::Message(message, _, payload) => write!(f, "{message:?} {} bytes", payload.len()),
+            Self::Segment(segment, _, payload) => write!(f, "{segment:?} {} bytes", payload.len()),
+            Self::Control(control, blocks) => {
+                write!(f, "{control:?} ")?;
+                f.debug_list().entries(blocks.iter()).finish()
+            }
+        }
+    }
 }
 
 /// Takes the body of a packet whose length was checked against its kind.

@@ -24,3 +24,8 @@ use emt::{
 
 mod frame;
 pub mod fuzz;
+
+#[cfg(feature = "peer")]
+mod net;
+#[cfg(all(test, feature = "peer"))]
+mod pair;

@@ -1,0 +1,1006 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A network in virtual time: hosts with sockets, around one switch.
+//!
+//! Everything follows from the seed. Packets travel as bytes. What must hold is checked as it
+//! happens ([`Ledger`]), and what does not hold panics with the virtual time.
+//!
+//! ```text
+//!   Peer::transmit -> card (rate) -> wire -> faults -> port of the switch (rate, buffer) -> wire -> Peer::handle_*
+//! ```
+
+use crate::{
+    engine::{
+        host::{
+            self,
+            Outcome,
+            Packet,
+            Ports,
+            Progress,
+            Unwilling, //
+        },
+        id::Id,
+        limits::MAX_MESSAGE,
+        peer::{
+            Peer,
+            Verdict, //
+        },
+        time::{
+            Instant,
+            Nanos,
+            MICROSECOND,
+            MILLISECOND,
+            SECOND, //
+        },
+    },
+    frame::{
+        self,
+        Parsed, //
+    },
+    wire::{
+        control::Why,
+        reliable::SEGMENT_LEN,
+        ETHERNET_LEN, //
+    },
+};
+use std::{
+    cell::Cell,
+    cmp::Reverse,
+    collections::{
+        BTreeMap,
+        BinaryHeap,
+        VecDeque, //
+    },
+    mem,
+    rc::Rc,
+};
+
+/// Numbers that look random (SplitMix64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        scramble(self.0)
+    }
+
+    /// Returns a number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
+
+    /// Returns whether what happens so many times in a million happens now.
+    fn happens(&mut self, per_million: u32) -> bool {
+        per_million > 0 && self.below(1_000_000) < u64::from(per_million)
+    }
+}
+
+fn scramble(value: u64) -> u64 {
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 31
+}
+
+/// Writes the bytes that message `number` has from `offset` on.
+fn content(number: u32, offset: u32, bytes: &mut [u8]) {
+    let mut at = u64::from(offset);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let word = scramble(u64::from(number) << 32 ^ at / 8).to_le_bytes();
+        let word = &word[(at % 8) as usize..];
+        let len = word.len().min(rest.len());
+        let (now, later) = rest.split_at_mut(len);
+        now.copy_from_slice(&word[..len]);
+        rest = later;
+        at += len as u64;
+    }
+}
+
+/// A message that is sent.
+pub(crate) struct Outbound {
+    number: u32,
+    ports: Ports,
+    len: u32,
+    segment_len: u32,
+    timeout: Nanos,
+    held: u32,
+}
+
+impl host::Outbound for Outbound {
+    fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    fn len(&self) -> u32 {
+        self.len
+    }
+
+    fn segment_len(&self) -> u32 {
+        self.segment_len
+    }
+
+    fn timeout(&self) -> Nanos {
+        self.timeout
+    }
+
+    fn held(&mut self, held: u32) {
+        assert!(held <= self.len, "{held} of {} are held", self.len);
+        self.held = self.held.max(held);
+    }
+}
+
+/// Bytes that have arrived: not themselves, but which they are. They were compared on arrival.
+pub(crate) struct Chunk {
+    /// `None` for bytes of no message: from a hostile peer.
+    number: Option<u32>,
+    start: u32,
+    end: u32,
+}
+
+impl Chunk {
+    pub(crate) const fn anonymous(len: u32) -> Self {
+        Self {
+            number: None,
+            start: 0,
+            end: len,
+        }
+    }
+}
+
+impl host::Chunk for Chunk {
+    fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    fn advance(&mut self, len: usize) {
+        assert!(len < self.len(), "all of a chunk is taken away");
+        self.start += len as u32;
+    }
+
+    fn truncate(&mut self, len: usize) {
+        assert!(len < self.len(), "nothing of a chunk is taken away");
+        self.end = self.start + len as u32;
+    }
+
+    fn append(&mut self, after: Self) {
+        if self.number.is_none() {
+            self.end += after.end - after.start;
+            return;
+        }
+        assert_eq!(self.number, after.number, "two messages are mixed");
+        assert_eq!(self.end, after.start, "bytes are joined that are not neighbours");
+        self.end = after.end;
+    }
+}
+
+/// Room kept in a receive buffer.
+pub(crate) struct Room {
+    used: Rc<Cell<u64>>,
+    bytes: u64,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.used.set(self.used.get() - self.bytes);
+    }
+}
+
+/// The types of this network.
+pub(crate) struct Types;
+
+impl host::Types for Types {
+    type Outbound = Outbound;
+    type Chunk = Chunk;
+    type Room = Room;
+}
+
+/// What is known of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    ports: Ports,
+    pub(crate) len: u32,
+    flow: Option<usize>,
+    /// [`Instant::NEVER`] before.
+    pub(crate) submitted: Instant,
+    pub(crate) delivered: Option<Instant>,
+    pub(crate) outcome: Option<Outcome>,
+    /// The sender has lost it: it restarted, or memory was short when it was submitted.
+    pub(crate) lost: bool,
+}
+
+/// All messages there ever were: nothing is acknowledged that was not delivered, nothing is delivered
+/// twice, and what was refused is never delivered.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) entries: Vec<Entry>,
+    /// Messages whose end the flows have not seen.
+    finished: Vec<u32>,
+}
+
+impl Ledger {
+    fn deliver(&mut self, now: Instant, host: usize, ports: Ports, chunk: &Chunk) {
+        let Some(number) = chunk.number else {
+            return;
+        };
+        let entry = &mut self.entries[number as usize];
+        assert_eq!((chunk.start, chunk.end), (0, entry.len), "{now:?}: not whole: {entry:?}");
+        assert_eq!((host, ports), (entry.to, entry.ports), "{now:?}: to another: {entry:?}");
+        assert_eq!(entry.delivered, None, "{now:?}: delivered again: {entry:?}");
+        if let Some(outcome) = entry.outcome {
+            assert!(
+                matches!(outcome, Outcome::TimedOut | Outcome::Reset | Outcome::Gone),
+                "{now:?}: delivered after its end: {entry:?}"
+            );
+        }
+        entry.delivered = Some(now);
+    }
+
+    fn end(&mut self, now: Instant, number: u32, outcome: Outcome) {
+        let entry = &mut self.entries[number as usize];
+        assert!(!entry.lost && entry.outcome.is_none(), "{now:?}: ended again: {entry:?}");
+        entry.outcome = Some(outcome);
+        match outcome {
+            Outcome::Delivered => assert!(
+                entry.delivered.is_some(),
+                "{now:?}: acknowledged and not delivered: {entry:?}"
+            ),
+            Outcome::Refused(_) | Outcome::Unreachable | Outcome::NoMemory => assert!(
+                entry.delivered.is_none(),
+                "{now:?}: delivered, and then {outcome:?}: {entry:?}"
+            ),
+            Outcome::TimedOut | Outcome::Reset | Outcome::Gone => {}
+        }
+        self.finished.push(number);
+    }
+}
+
+/// How a program reads from its socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reader {
+    /// So many bytes in a second.
+    Rate(u64),
+    Stopped,
+}
+
+/// What a message costs of a receive buffer besides its bytes.
+const OVERHEAD: u64 = 256;
+
+struct Socket {
+    capacity: u64,
+    used: Rc<Cell<u64>>,
+    queue: VecDeque<u64>,
+    reader: Reader,
+    reading: bool,
+}
+
+impl Socket {
+    /// Takes room for a message; an empty buffer takes any.
+    fn take(&self, len: u64) -> Result<u64, Unwilling> {
+        let (used, bytes) = (self.used.get(), len + OVERHEAD);
+        if used > 0 && used + bytes > self.capacity {
+            return Err(Unwilling::Busy);
+        }
+        self.used.set(used + bytes);
+        Ok(bytes)
+    }
+}
+
+/// Bytes on their way.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    from: usize,
+    to: usize,
+    pub(crate) bytes: Vec<u8>,
+    /// What the payload is: a message's number, and from where on.
+    payload: Option<(u32, u32)>,
+}
+
+impl Frame {
+    /// What the wire carries besides: the header, padding, checksum, preamble and gap.
+    fn time(&self, rate: u64) -> Nanos {
+        let bytes = (self.bytes.len() + ETHERNET_LEN).max(60) as u64 + 24;
+        bytes * 8 * SECOND / rate
+    }
+}
+
+/// What a peer is handed: everything of its host but the peers.
+struct Surroundings<'a> {
+    now: Instant,
+    here: usize,
+    there: usize,
+    random: &'a mut Random,
+    ledger: &'a mut Ledger,
+    sockets: &'a mut BTreeMap<u16, Socket>,
+    out: &'a mut Vec<Frame>,
+    grants: &'a mut Vec<(usize, Id, Option<Progress>)>,
+}
+
+impl Surroundings<'_> {
+    fn socket(&mut self, ports: Ports, len: u32) -> Result<&mut Socket, Unwilling> {
+        match self.sockets.get_mut(&ports.destination) {
+            None => Err(Unwilling::Refused(Why::NoSocket)),
+            Some(_) if len > MAX_MESSAGE => Err(Unwilling::Refused(Why::TooLong)),
+            Some(socket) => Ok(socket),
+        }
+    }
+}
+
+impl host::Host<Types> for Surroundings<'_> {
+    fn random(&mut self) -> u64 {
+        self.random.next()
+    }
+
+    fn transmit(&mut self, packet: Packet<'_, Outbound>) {
+        let payload = match &packet {
+            Packet::Message(_, message) => Some((message.number, 0)),
+            Packet::Segment(segment, message) => {
+                assert!(segment.offset < message.len, "a segment without bytes");
+                assert!(segment.offset >= message.held, "bytes go out that may be gone");
+                Some((message.number, segment.offset))
+            }
+            _ => None,
+        };
+        let bytes = frame::emit(packet, |message: &Outbound, offset, bytes| {
+            content(message.number, offset, bytes)
+        });
+        let Some(bytes) = bytes else {
+            panic!("{:?}: a packet that cannot be sent", self.now);
+        };
+        self.out.push(Frame {
+            from: self.here,
+            to: self.there,
+            bytes,
+            payload,
+        });
+    }
+
+    fn deliver(&mut self, ports: Ports, chunk: Chunk) -> Result<(), Unwilling> {
+        let len = host::Chunk::len(&chunk) as u32;
+        let socket = self.socket(ports, len)?;
+        let bytes = socket.take(len.into())?;
+        socket.queue.push_back(bytes);
+        self.ledger.deliver(self.now, self.here, ports, &chunk);
+        Ok(())
+    }
+
+    fn reserve(&mut self, ports: Ports, total: u32, _first: &Chunk) -> Result<Room, Unwilling> {
+        let socket = self.socket(ports, total)?;
+        Ok(Room {
+            bytes: socket.take(total.into())?,
+            used: socket.used.clone(),
+        })
+    }
+
+    fn complete(&mut self, ports: Ports, room: Room, message: Chunk) -> Result<(), Unwilling> {
+        let len = host::Chunk::len(&message) as u32;
+        let socket = self.socket(ports, len)?;
+        if !Rc::ptr_eq(&socket.used, &room.used) {
+            // Another socket has the port by now.
+            return Err(Unwilling::Refused(Why::NoSocket));
+        }
+        assert!(u64::from(len) + OVERHEAD <= room.bytes, "more than was kept room for");
+        socket.queue.push_back(room.bytes);
+        // The room stays taken until the message is read.
+        mem::forget(room);
+        self.ledger.deliver(self.now, self.here, ports, &message);
+        Ok(())
+    }
+
+    fn ended(&mut self, message: Outbound, outcome: Outcome) {
+        self.ledger.end(self.now, message.number, outcome);
+    }
+
+    fn progress(&mut self, id: Id, progress: Progress) {
+        self.grants.push((self.there, id, Some(progress)));
+    }
+
+    fn settled(&mut self, id: Id) {
+        self.grants.push((self.there, id, None));
+    }
+}
+
+/// What may happen to a frame, each so many times in a million.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Faults {
+    pub(crate) lost: u32,
+    pub(crate) duplicated: u32,
+    /// Arrives late, by up to `late_by`.
+    pub(crate) late: u32,
+    pub(crate) late_by: Nanos,
+    /// A frame from long ago comes once more.
+    pub(crate) replayed: u32,
+}
+
+/// How the network is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wiring {
+    /// Bits in a second, of every link.
+    pub(crate) rate: u64,
+    /// From a host to the switch.
+    pub(crate) delay: Nanos,
+    /// Bytes of each port's buffer.
+    pub(crate) buffer: u64,
+    pub(crate) mtu: u32,
+}
+
+impl Default for Wiring {
+    fn default() -> Self {
+        Self {
+            rate: 10_000_000_000,
+            delay: 2 * MICROSECOND,
+            buffer: 512 << 10,
+            mtu: 1500,
+        }
+    }
+}
+
+struct Known {
+    peer: Peer<Types>,
+    /// When its timer goes off.
+    timer: Instant,
+    /// Whether the card has kept it from sending.
+    blocked: bool,
+    /// How often the timer has gone off at this time.
+    again: (Instant, u32),
+}
+
+struct Station {
+    peers: BTreeMap<usize, Known>,
+    sockets: BTreeMap<u16, Socket>,
+    /// Until when the card has something to send.
+    card: Instant,
+    waiting: bool,
+    /// Until when the switch has something to send to it.
+    port: Instant,
+    received: u64,
+}
+
+enum Event {
+    Submit { number: u32, timeout: Nanos },
+    Next { flow: usize },
+    AtSwitch(Frame),
+    Arrived(Frame),
+    Timer { host: usize, peer: usize },
+    CardReady { host: usize },
+    Read { host: usize, port: u16 },
+    Restart { host: usize },
+    SetReader { host: usize, port: u16, reader: Reader },
+    Close { host: usize, port: u16 },
+    SetFaults(Faults),
+}
+
+struct Scheduled {
+    at: Instant,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// One message after the other, from one host to another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flow {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) port: u16,
+    pub(crate) len: u32,
+    pub(crate) left: u32,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Counts {
+    pub(crate) frames: u64,
+    pub(crate) lost: u64,
+    pub(crate) overflowed: u64,
+    pub(crate) replayed: u64,
+    pub(crate) events: u64,
+}
+
+/// How long a queue a host lets build up in its card.
+const CARD_QUEUE: Nanos = 50 * MICROSECOND;
+
+/// How many old frames are kept to be replayed.
+const RECORDED: usize = 256;
+
+/// The port that messages are sent from.
+const SOURCE: u16 = 1024;
+
+/// How long a peer may be silent.
+pub(crate) const TIMEOUT: Nanos = 2 * SECOND;
+
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) ledger: Ledger,
+    pub(crate) counts: Counts,
+    wiring: Wiring,
+    faults: Faults,
+    random: Random,
+    stations: Vec<Station>,
+    flows: Vec<Flow>,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    order: u64,
+    out: Vec<Frame>,
+    grants: Vec<(usize, Id, Option<Progress>)>,
+    recorded: Vec<Frame>,
+    /// Whether to print what arrives: `EMT_TRACE` is set.
+    trace: bool,
+}
+
+impl Net {
+    pub(crate) fn new(seed: u64, hosts: usize, wiring: Wiring) -> Self {
+        let station = || Station {
+            peers: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            card: Instant(0),
+            waiting: false,
+            port: Instant(0),
+            received: 0,
+        };
+        Self {
+            now: Instant(SECOND),
+            ledger: Ledger::default(),
+            counts: Counts::default(),
+            wiring,
+            faults: Faults::default(),
+            random: Random(seed),
+            stations: (0..hosts).map(|_| station()).collect(),
+            flows: Vec::new(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            out: Vec::new(),
+            grants: Vec::new(),
+            recorded: Vec::new(),
+            trace: std::env::var_os("EMT_TRACE").is_some(),
+        }
+    }
+
+    fn schedule(&mut self, at: Instant, event: Event) {
+        self.order += 1;
+        let order = self.order;
+        self.queue.push(Reverse(Scheduled {
+            at: at.max(self.now),
+            order,
+            event,
+        }));
+    }
+
+    /// Opens a socket.
+    pub(crate) fn listen(&mut self, host: usize, port: u16, capacity: u64, reader: Reader) {
+        let socket = Socket {
+            capacity,
+            used: Rc::new(Cell::new(0)),
+            queue: VecDeque::new(),
+            reader,
+            reading: false,
+        };
+        self.stations[host].sockets.insert(port, socket);
+    }
+
+    /// Sends a message.
+    pub(crate) fn send(&mut self, at: Instant, from: usize, to: usize, port: u16, len: u32) {
+        let number = self.enter(from, to, port, len, None);
+        let timeout = TIMEOUT;
+        self.schedule(at, Event::Submit { number, timeout });
+    }
+
+    fn enter(&mut self, from: usize, to: usize, port: u16, len: u32, flow: Option<usize>) -> u32 {
+        self.ledger.entries.push(Entry {
+            from,
+            to,
+            ports: Ports {
+                source: SOURCE,
+                destination: port,
+            },
+            len,
+            flow,
+            submitted: Instant::NEVER,
+            delivered: None,
+            outcome: None,
+            lost: false,
+        });
+        self.ledger.entries.len() as u32 - 1
+    }
+
+    /// Begins a flow with so many messages under way at once.
+    pub(crate) fn flow(&mut self, at: Instant, flow: Flow, at_once: u32) {
+        self.flows.push(flow);
+        let flow = self.flows.len() - 1;
+        for _ in 0..at_once {
+            self.schedule(at, Event::Next { flow });
+        }
+    }
+
+    pub(crate) fn restart(&mut self, at: Instant, host: usize) {
+        self.schedule(at, Event::Restart { host });
+    }
+
+    pub(crate) fn set_faults(&mut self, at: Instant, faults: Faults) {
+        self.schedule(at, Event::SetFaults(faults));
+    }
+
+    pub(crate) fn set_reader(&mut self, at: Instant, host: usize, port: u16, reader: Reader) {
+        self.schedule(at, Event::SetReader { host, port, reader });
+    }
+
+    pub(crate) fn close(&mut self, at: Instant, host: usize, port: u16) {
+        self.schedule(at, Event::Close { host, port });
+    }
+
+    /// Lets time pass until nothing happens any more, or until `end`.
+    pub(crate) fn run(&mut self, end: Instant) {
+        while let Some(Reverse(next)) = self.queue.peek() {
+            if next.at > end {
+                break;
+            }
+            if let Some(Reverse(Scheduled { at, event, .. })) = self.queue.pop() {
+                assert!(at >= self.now, "time goes back");
+                self.now = at;
+                self.counts.events += 1;
+                self.handle(event);
+            }
+        }
+    }
+
+    /// Ends all faults, lets the readers read, and checks that everything comes to an end.
+    pub(crate) fn settle(&mut self) {
+        self.faults = Faults::default();
+        for host in 0..self.stations.len() {
+            let ports: Vec<u16> = self.stations[host].sockets.keys().copied().collect();
+            for port in ports {
+                self.set_reader(self.now, host, port, Reader::Rate(10_000_000_000));
+            }
+        }
+        let end = self.now.plus(100 * SECOND);
+        self.run(end);
+        for entry in &self.ledger.entries {
+            assert!(entry.lost || entry.outcome.is_some(), "held for ever: {entry:?}");
+        }
+        for (host, station) in self.stations.iter().enumerate() {
+            for (port, socket) in &station.sockets {
+                assert_eq!(socket.used.get(), 0, "host {host}, port {port} keeps room");
+            }
+            for (other, known) in &station.peers {
+                assert!(known.peer.is_quiet(), "host {host} still has to do with {other}");
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Submit { number, timeout } => self.submit(number, timeout),
+            Event::Next { flow } => self.next_of(flow),
+            Event::AtSwitch(frame) => self.switch(frame),
+            Event::Arrived(frame) => self.receive(frame),
+            Event::Timer { host, peer } => self.timer(host, peer),
+            Event::CardReady { host } => self.card_ready(host),
+            Event::Read { host, port } => self.read(host, port),
+            Event::Restart { host } => self.on_restart(host),
+            Event::SetReader { host, port, reader } => {
+                if let Some(socket) = self.stations[host].sockets.get_mut(&port) {
+                    socket.reader = reader;
+                }
+                self.start_reading(host);
+            }
+            Event::Close { host, port } => {
+                self.stations[host].sockets.remove(&port);
+            }
+            Event::SetFaults(faults) => self.faults = faults,
+        }
+    }
+
+    /// Calls a peer, and then does what follows.
+    fn with<R>(
+        &mut self,
+        host: usize,
+        other: usize,
+        call: impl FnOnce(&mut Peer<Types>, Instant, &mut Surroundings<'_>) -> R,
+    ) -> R {
+        let now = self.now;
+        let station = &mut self.stations[host];
+        let known = station.peers.entry(other).or_insert_with(|| Known {
+            peer: Peer::new(now),
+            timer: Instant::NEVER,
+            blocked: false,
+            again: (now, 0),
+        });
+        let mut surroundings = Surroundings {
+            now,
+            here: host,
+            there: other,
+            random: &mut self.random,
+            ledger: &mut self.ledger,
+            sockets: &mut station.sockets,
+            out: &mut self.out,
+            grants: &mut self.grants,
+        };
+        let result = call(&mut known.peer, now, &mut surroundings);
+        self.flush(host);
+        result
+    }
+
+    /// Sends what may be sent, sets the timer, and tells whoever waits.
+    fn drive(&mut self, host: usize, other: usize) {
+        loop {
+            if self.stations[host].card > self.now.plus(CARD_QUEUE) {
+                if let Some(known) = self.stations[host].peers.get_mut(&other) {
+                    known.blocked = true;
+                }
+                self.wait_for_card(host);
+                break;
+            }
+            if !self.with(host, other, |peer, now, host| peer.transmit(now, 1, host)) {
+                break;
+            }
+        }
+        let mut timer = None;
+        if let Some(known) = self.stations[host].peers.get_mut(&other) {
+            let deadline = known.peer.deadline();
+            // What is overdue and the card keeps back is sent when the card is ready.
+            let kept_back = known.blocked && deadline <= self.now;
+            if deadline < known.timer && !kept_back {
+                known.timer = deadline;
+                timer = Some(deadline);
+            }
+        }
+        if let Some(at) = timer {
+            self.schedule(at, Event::Timer { host, peer: other });
+        }
+        for number in mem::take(&mut self.ledger.finished) {
+            if let Some(flow) = self.ledger.entries[number as usize].flow {
+                self.schedule(self.now, Event::Next { flow });
+            }
+        }
+        self.start_reading(host);
+        // Their turn comes with the scheduler of grants.
+        self.grants.clear();
+    }
+
+    fn wait_for_card(&mut self, host: usize) {
+        let station = &mut self.stations[host];
+        if !mem::replace(&mut station.waiting, true) {
+            let at = Instant(station.card.0 - CARD_QUEUE / 2);
+            self.schedule(at, Event::CardReady { host });
+        }
+    }
+
+    fn card_ready(&mut self, host: usize) {
+        let station = &mut self.stations[host];
+        station.waiting = false;
+        let blocked: Vec<usize> = station
+            .peers
+            .iter_mut()
+            .filter_map(|(other, known)| mem::take(&mut known.blocked).then_some(*other))
+            .collect();
+        for other in blocked {
+            self.drive(host, other);
+        }
+    }
+
+    /// Hands what was sent to the card.
+    fn flush(&mut self, host: usize) {
+        for frame in mem::take(&mut self.out) {
+            self.counts.frames += 1;
+            let station = &mut self.stations[host];
+            let sent = station.card.max(self.now).plus(frame.time(self.wiring.rate));
+            station.card = sent;
+            self.schedule(sent.plus(self.wiring.delay), Event::AtSwitch(frame));
+        }
+    }
+
+    fn switch(&mut self, frame: Frame) {
+        let faults = self.faults;
+        if self.random.happens(faults.lost) {
+            self.counts.lost += 1;
+            return;
+        }
+        if self.recorded.len() < RECORDED {
+            self.recorded.push(frame.clone());
+        } else if self.random.happens(10_000) {
+            let at = self.random.below(RECORDED as u64) as usize;
+            self.recorded[at] = frame.clone();
+        }
+        if self.random.happens(faults.replayed) {
+            let at = self.random.below(self.recorded.len() as u64) as usize;
+            self.counts.replayed += 1;
+            self.out_of_port(self.recorded[at].clone(), 0);
+        }
+        if self.random.happens(faults.duplicated) {
+            let late = self.random.below(faults.late_by);
+            self.out_of_port(frame.clone(), late);
+        }
+        let late = if self.random.happens(faults.late) {
+            self.random.below(faults.late_by)
+        } else {
+            0
+        };
+        self.out_of_port(frame, late);
+    }
+
+    fn out_of_port(&mut self, frame: Frame, late: Nanos) {
+        let station = &mut self.stations[frame.to];
+        let rate = self.wiring.rate;
+        let queued = station.port.since(self.now) * rate / (8 * SECOND);
+        if queued + frame.bytes.len() as u64 > self.wiring.buffer {
+            self.counts.overflowed += 1;
+            return;
+        }
+        station.port = station.port.max(self.now).plus(frame.time(rate));
+        let at = station.port.plus(self.wiring.delay).plus(late);
+        self.schedule(at, Event::Arrived(frame));
+    }
+
+    fn receive(&mut self, frame: Frame) {
+        let Frame {
+            from,
+            to,
+            bytes,
+            payload,
+        } = frame;
+        self.stations[to].received += bytes.len() as u64;
+        let parsed = match frame::parse(&bytes) {
+            Ok(parsed) => parsed,
+            Err(refusal) => panic!("{:?}: {refusal:?}", self.now),
+        };
+        if self.trace {
+            eprintln!("{} {from} -> {to}: {parsed}", self.now.0);
+        }
+        let chunk = |bytes: &[u8]| {
+            let Some((number, start)) = payload else {
+                return Chunk::anonymous(bytes.len() as u32);
+            };
+            let mut expected = vec![0; bytes.len()];
+            content(number, start, &mut expected);
+            assert!(bytes == expected, "other bytes than were sent");
+            Chunk {
+                number: Some(number),
+                start,
+                end: start + bytes.len() as u32,
+            }
+        };
+        self.with(to, from, |peer, now, host| match &parsed {
+            Parsed::Datagram(..) => Verdict::Good,
+            Parsed::Hello(hello) => peer.handle_hello(now, hello, host),
+            Parsed::Reset(reset) => peer.handle_reset(now, reset, host),
+            Parsed::Message(message, ports, bytes) => {
+                peer.handle_message(now, message, *ports, chunk(bytes), host)
+            }
+            Parsed::Segment(segment, ports, bytes) => {
+                peer.handle_segment(now, segment, *ports, chunk(bytes), host)
+            }
+            Parsed::Control(control, blocks) => peer.handle_control(now, control, blocks, host),
+        });
+        self.drive(to, from);
+    }
+
+    fn timer(&mut self, host: usize, other: usize) {
+        let now = self.now;
+        let Some(known) = self.stations[host].peers.get_mut(&other) else {
+            return;
+        };
+        if known.timer > now {
+            return;
+        }
+        known.timer = Instant::NEVER;
+        if known.peer.deadline() <= now {
+            if known.again.0 == now {
+                known.again.1 += 1;
+                assert!(known.again.1 < 100, "{now:?}: the timer of {other} at {host} spins");
+            } else {
+                known.again = (now, 0);
+            }
+            self.with(host, other, |peer, now, host| peer.handle_timeout(now, host));
+        }
+        self.drive(host, other);
+    }
+
+    fn submit(&mut self, number: u32, timeout: Nanos) {
+        let entry = &mut self.ledger.entries[number as usize];
+        entry.submitted = self.now;
+        let (from, to) = (entry.from, entry.to);
+        let message = Outbound {
+            number,
+            ports: entry.ports,
+            len: entry.len,
+            segment_len: self.wiring.mtu - SEGMENT_LEN as u32,
+            timeout,
+            held: 0,
+        };
+        let taken = self.with(from, to, |peer, now, host| {
+            peer.submit(now, message, host).is_ok()
+        });
+        if !taken {
+            self.ledger.entries[number as usize].lost = true;
+        }
+        self.drive(from, to);
+    }
+
+    fn next_of(&mut self, flow: usize) {
+        let Flow {
+            from,
+            to,
+            port,
+            len,
+            left,
+        } = self.flows[flow];
+        if left > 0 {
+            self.flows[flow].left -= 1;
+            let number = self.enter(from, to, port, len, Some(flow));
+            self.submit(number, TIMEOUT);
+        }
+    }
+
+    fn start_reading(&mut self, host: usize) {
+        let mut due = Vec::new();
+        for (port, socket) in &mut self.stations[host].sockets {
+            if let (Reader::Rate(rate), Some(bytes), false) =
+                (socket.reader, socket.queue.front(), socket.reading)
+            {
+                socket.reading = true;
+                due.push((*port, (bytes * SECOND / rate.max(1)).max(1)));
+            }
+        }
+        for (port, after) in due {
+            self.schedule(self.now.plus(after), Event::Read { host, port });
+        }
+    }
+
+    fn read(&mut self, host: usize, port: u16) {
+        if let Some(socket) = self.stations[host].sockets.get_mut(&port) {
+            socket.reading = false;
+            if socket.reader != Reader::Stopped {
+                if let Some(bytes) = socket.queue.pop_front() {
+                    socket.used.set(socket.used.get() - bytes);
+                }
+            }
+        }
+        self.start_reading(host);
+    }
+
+    /// A host loses all that it knew, and its programs start anew.
+    fn on_restart(&mut self, host: usize) {
+        let station = &mut self.stations[host];
+        station.peers.clear();
+        station.card = self.now;
+        let sockets: Vec<_> = station
+            .sockets
+            .iter()
+            .map(|(port, socket)| (*port, socket.capacity, socket.reader))
+            .collect();
+        station.sockets.clear();
+        for (port, capacity, reader) in sockets {
+            self.listen(host, port, capacity, reader);
+        }
+        let now = self.now;
+        for entry in &mut self.ledger.entries {
+            if entry.from == host && entry.outcome.is_none() && entry.submitted <= now {
+                entry.lost = true;
+            }
+        }
+    }
+
+    /// Returns how many bytes of packets a host has received.
+    pub(crate) fn received(&self, host: usize) -> u64 {
+        self.stations[host].received
+    }
+}

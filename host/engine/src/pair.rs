@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A few hosts and every fault: what [`crate::net`] checks, over many schedules.
+
+use crate::{
+    engine::{
+        host::Outcome,
+        time::{
+            Instant,
+            Nanos,
+            MICROSECOND,
+            MILLISECOND,
+            SECOND, //
+        },
+    },
+    net::{
+        Faults,
+        Flow,
+        Net,
+        Reader,
+        Wiring, //
+    },
+};
+use kernel::alloc::inject;
+use proptest::prelude::*;
+
+const PORT: u16 = 2000;
+const START: Instant = Instant(SECOND);
+const FAST: Reader = Reader::Rate(10_000_000_000);
+
+fn hosts(seed: u64, count: usize, wiring: Wiring) -> Net {
+    let mut net = Net::new(seed, count, wiring);
+    for host in 0..count {
+        net.listen(host, PORT, 1 << 20, FAST);
+    }
+    net
+}
+
+fn all_delivered(net: &Net) {
+    for entry in &net.ledger.entries {
+        assert_eq!(entry.outcome, Some(Outcome::Delivered), "{entry:?}");
+    }
+}
+
+#[test]
+fn a_message_of_each_size_arrives() {
+    for len in [1, 2, 1431, 1432, 1433, 1440, 3000, 64 << 10, 1 << 20, 16 << 20] {
+        let mut net = hosts(len.into(), 2, Wiring::default());
+        net.send(START, 0, 1, PORT, len);
+        net.settle();
+        all_delivered(&net);
+    }
+}
+
+#[test]
+fn a_ping_pong_costs_two_frames() {
+    let mut net = hosts(1, 2, Wiring::default());
+    const TIMES: u32 = 1_000;
+    for at in 0..TIMES {
+        let at = START.plus(Nanos::from(at) * 100 * MICROSECOND);
+        net.send(at, 0, 1, PORT, 100);
+        net.send(at.plus(50 * MICROSECOND), 1, 0, PORT, 100);
+    }
+    net.settle();
+    all_delivered(&net);
+    // The first frames are Hellos, the last are acknowledgements.
+    assert!(net.counts.frames <= u64::from(2 * TIMES) + 10, "{:?}", net.counts);
+}
+
+#[test]
+fn each_fault_alone_loses_nothing() {
+    let late = |late_by| Faults {
+        late: 200_000,
+        late_by,
+        ..Faults::default()
+    };
+    let lost = |lost| Faults {
+        lost,
+        ..Faults::default()
+    };
+    let all = [
+        lost(1_000),
+        lost(10_000),
+        lost(100_000),
+        lost(300_000),
+        late(20 * MICROSECOND),
+        late(5 * MILLISECOND),
+        Faults {
+            duplicated: 300_000,
+            late_by: MILLISECOND,
+            ..Faults::default()
+        },
+        Faults {
+            replayed: 300_000,
+            ..Faults::default()
+        },
+    ];
+    for (seed, faults) in all.into_iter().enumerate() {
+        for delay in [0, 50 * MICROSECOND, 5 * MILLISECOND] {
+            let wiring = Wiring {
+                delay,
+                ..Wiring::default()
+            };
+            let mut net = hosts(seed as u64, 2, wiring);
+            net.set_faults(Instant(0), faults);
+            for at in 0..200u32 {
+                let len = [1, 100, 1400, 5_000, 100_000][at as usize % 5];
+                let at = START.plus(Nanos::from(at) * 300 * MICROSECOND);
+                net.send(at, 0, 1, PORT, len);
+                net.send(at, 1, 0, PORT, 100);
+            }
+            net.run(Instant(20 * SECOND));
+            net.settle();
+            all_delivered(&net);
+        }
+    }
+}
+
+#[test]
+fn many_senders_to_a_slow_reader_lose_nothing() {
+    let mut net = Net::new(3, 17, Wiring::default());
+    net.listen(0, PORT, 212_992, Reader::Rate(20_000_000));
+    for from in 1..17 {
+        let flow = Flow {
+            from,
+            to: 0,
+            port: PORT,
+            len: 1_000,
+            left: 500,
+        };
+        net.flow(START, flow, 64);
+    }
+    net.settle();
+    all_delivered(&net);
+    assert_eq!(net.ledger.entries.len(), 16 * 500);
+}
+
+#[test]
+fn a_reader_that_stops_is_waited_for() {
+    let mut net = Net::new(4, 2, Wiring::default());
+    net.listen(1, PORT, 50_000, Reader::Stopped);
+    for _ in 0..300 {
+        net.send(START, 0, 1, PORT, 1_000);
+    }
+    net.run(Instant(30 * SECOND));
+    let open = |net: &Net| net.ledger.entries.iter().filter(|entry| entry.outcome.is_none()).count();
+    assert!(open(&net) > 200, "{} wait", open(&net));
+    net.settle();
+    all_delivered(&net);
+}
+
+#[test]
+fn a_closed_port_refuses_and_nobody_at_all_is_unreachable() {
+    let mut net = Net::new(5, 3, Wiring::default());
+    net.send(START, 0, 1, PORT, 10);
+    net.send(START, 0, 1, PORT, 100_000);
+    net.settle();
+    for entry in &net.ledger.entries {
+        assert!(matches!(entry.outcome, Some(Outcome::Refused(_))), "{entry:?}");
+    }
+    let mut net = hosts(5, 2, Wiring::default());
+    net.set_faults(
+        Instant(0),
+        Faults {
+            lost: 1_000_000,
+            ..Faults::default()
+        },
+    );
+    net.send(START, 0, 1, PORT, 10);
+    net.run(Instant(10 * SECOND));
+    assert_eq!(net.ledger.entries[0].outcome, Some(Outcome::Unreachable));
+}
+
+#[test]
+fn a_restart_at_any_moment_delivers_nothing_twice() {
+    for seed in 0..300 {
+        let mut net = hosts(seed, 2, Wiring::default());
+        net.set_faults(
+            Instant(0),
+            Faults {
+                replayed: 50_000,
+                duplicated: 50_000,
+                late: 50_000,
+                late_by: MILLISECOND,
+                lost: 10_000,
+            },
+        );
+        for at in 0..100u64 {
+            let len = [1, 100, 1_400, 20_000][at as usize % 4];
+            net.send(START.plus(at * 100 * MICROSECOND), 0, 1, PORT, len);
+            net.send(START.plus(at * 100 * MICROSECOND), 1, 0, PORT, len);
+        }
+        net.restart(START.plus(seed * 37 * MICROSECOND), 1);
+        net.restart(START.plus(seed * 61 * MICROSECOND), 0);
+        net.run(Instant(5 * SECOND));
+        net.settle();
+    }
+}
+
+/// What happens, and when.
+#[derive(Clone, Debug)]
+enum Step {
+    Send(usize, usize, u32),
+    Restart(usize),
+    Faults(Faults),
+    Reader(usize, Reader),
+    Close(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let host = 0..3usize;
+    let len = prop_oneof![
+        8 => 1..3_000u32,
+        3 => 1..200_000u32,
+        1 => 1..(16u32 << 20),
+    ];
+    let faults = (0..400_000u32, 0..400_000u32, 0..400_000u32, 0..8_000_000u64, 0..100_000u32)
+        .prop_map(|(lost, duplicated, late, late_by, replayed)| Faults {
+            lost,
+            duplicated,
+            late,
+            late_by,
+            replayed,
+        });
+    let reader = prop_oneof![
+        Just(Reader::Stopped),
+        (1_000_000..10_000_000_000u64).prop_map(Reader::Rate)
+    ];
+    prop_oneof![
+        40 => (host.clone(), 1..3usize, len)
+            .prop_map(|(from, by, len)| Step::Send(from, (from + by) % 3, len)),
+        1 => host.clone().prop_map(Step::Restart),
+        2 => faults.prop_map(Step::Faults),
+        2 => (host.clone(), reader).prop_map(|(host, reader)| Step::Reader(host, reader)),
+        1 => host.prop_map(Step::Close),
+    ]
+}
+
+fn wiring() -> impl Strategy<Value = Wiring> {
+    (
+        prop_oneof![
+            Just(100_000_000u64),
+            Just(1_000_000_000),
+            Just(10_000_000_000)
+        ],
+        0..2_000_000u64,
+        20_000..1_000_000u64,
+        prop_oneof![Just(1500u32), Just(9000), Just(576)],
+    )
+        .prop_map(|(rate, delay, buffer, mtu)| Wiring {
+            rate,
+            delay,
+            buffer,
+            mtu,
+        })
+}
+
+fn cases(default: u32) -> ProptestConfig {
+    let cases = std::env::var("EMT_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: cases.unwrap_or(default),
+        failure_persistence: None,
+        max_shrink_time: 60_000,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn whatever_happens_nothing_is_lost_and_nothing_is_held(
+        seed in any::<u64>(),
+        wiring in wiring(),
+        capacity in 5_000..2_000_000u64,
+        steps in prop::collection::vec((0..3_000_000u64, step()), 1..120),
+        shortage in prop_oneof![3 => Just(0u16), 1 => 0..20_000u16],
+    ) {
+        let _shortage = (shortage > 0).then(|| inject::chance(shortage, seed));
+        let mut net = Net::new(seed, 3, wiring);
+        for host in 0..3 {
+            net.listen(host, PORT, capacity, FAST);
+        }
+        let mut at = START;
+        for (after, step) in steps {
+            at = at.plus(after);
+            match step {
+                Step::Send(from, to, len) => net.send(at, from, to, PORT, len),
+                Step::Restart(host) => net.restart(at, host),
+                Step::Faults(faults) => net.set_faults(at, faults),
+                Step::Reader(host, reader) => net.set_reader(at, host, PORT, reader),
+                Step::Close(host) => net.close(at, host, PORT),
+            }
+        }
+        net.run(at.plus(SECOND));
+        drop(_shortage);
+        net.settle();
+    }
+}
