@@ -178,9 +178,7 @@ impl<T: Operations> Sock<T> {
         skb.forget_path();
         let raw = skb.into_raw();
         // SAFETY: The socket is valid, and the packet is, with no other user.
-        let reason = unsafe {
-            bindings::sock_queue_rcv_skb_reason(self.as_raw(), raw)
-        };
+        let reason = unsafe { bindings::sock_queue_rcv_skb_reason(self.as_raw(), raw) };
         if reason == bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
             return Ok(());
         }

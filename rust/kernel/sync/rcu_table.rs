@@ -91,6 +91,19 @@ unsafe impl<T: Send + Sync, const N: usize> Send for RcuTable<T, N> {}
 // SAFETY: The chains are changed under the lock, and read as RCU allows.
 unsafe impl<T: Send + Sync, const N: usize> Sync for RcuTable<T, N> {}
 
+/// Returns the node that a link leads to.
+///
+/// # Safety
+///
+/// `link` must be a head of a table or in a node that was in one of its chains. For `'a` there must
+/// be an RCU read-side critical section that the link was found in, or the table's lock is held.
+#[inline]
+unsafe fn follow<'a, T: Send + Sync>(link: &Link<T>) -> Option<&'a Node<T>> {
+    // SAFETY: The node was initialised before it was linked. It is freed a grace period after it
+    // was unlinked, which needs the lock.
+    unsafe { link.load(Acquire).as_ref() }
+}
+
 impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
     /// Makes an empty table.
     pub fn new() -> impl PinInit<Self> {
@@ -128,31 +141,17 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
         &self.heads[hash as usize % N]
     }
 
-    /// Returns the node that a link leads to.
-    ///
-    /// # Safety
-    ///
-    /// `link` must be a head of this table or in a node that was in one of its chains. For `'a`
-    /// there must be an RCU read-side critical section that the node was found in, or the table's
-    /// lock is held.
-    #[inline]
-    unsafe fn follow<'a>(link: &Link<T>) -> Option<&'a Node<T>> {
-        // SAFETY: The node was initialised before it was linked. It is freed a grace period after
-        // it was unlinked, which needs the lock.
-        unsafe { link.load(Acquire).as_ref() }
-    }
-
     /// Finds the object with `key`.
     #[inline]
     pub fn get<'a>(&'a self, key: u64, _guard: &'a rcu::Guard) -> Option<ArcBorrow<'a, T>> {
         // SAFETY: There is an RCU read-side critical section for `'a`.
-        let mut next = unsafe { Self::follow(self.head(key)) };
+        let mut next = unsafe { follow(self.head(key)) };
         while let Some(node) = next {
             if node.key == key {
                 return Some(node.object.as_arc_borrow());
             }
             // SAFETY: As above, and the node was in a chain.
-            next = unsafe { Self::follow(&node.next) };
+            next = unsafe { follow(&node.next) };
         }
         None
     }
@@ -160,14 +159,11 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
     /// Returns the objects, in no order.
     ///
     /// Those that are put in or taken out meanwhile may or may not be among them.
-    pub fn iter<'a>(&'a self, _guard: &'a rcu::Guard) -> impl Iterator<Item = ArcBorrow<'a, T>> {
-        self.heads.iter().flat_map(|head| {
-            // SAFETY: There is an RCU read-side critical section for `'a`.
-            let first = unsafe { Self::follow(head) };
-            // SAFETY: As above, and the node was in a chain.
-            core::iter::successors(first, |node| unsafe { Self::follow(&node.next) })
-                .map(|node| node.object.as_arc_borrow())
-        })
+    pub fn iter<'a>(&'a self, _guard: &'a rcu::Guard) -> Iter<'a, T> {
+        Iter {
+            heads: self.heads.iter(),
+            next: None,
+        }
     }
 
     /// Puts `object` into the table unless there is one with `key`; returns the one that is there.
@@ -193,7 +189,7 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
         // What comes to nothing is dropped after the lock was given up.
         let guard = self.lock.lock();
         // SAFETY: The lock is held.
-        let mut next = unsafe { Self::follow(head) };
+        let mut next = unsafe { follow(head) };
         while let Some(other) = next {
             if other.key == key {
                 let found = other.object.clone();
@@ -202,7 +198,7 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
                 return Ok(found);
             }
             // SAFETY: The lock is held.
-            next = unsafe { Self::follow(&other.next) };
+            next = unsafe { follow(&other.next) };
         }
         node.next.store(head.load(Relaxed), Relaxed);
         // INVARIANT: The chain starts with the new node, which the table owns from here on.
@@ -224,10 +220,12 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
     /// Takes all objects out, one by one, which are dropped a grace period later at the earliest.
     ///
     /// The lock is not held in between; what is put in meanwhile may stay.
-    pub fn drain(&self) -> impl Iterator<Item = Arc<T>> + '_ {
-        self.heads
-            .iter()
-            .flat_map(|head| core::iter::from_fn(|| self.unlink(head, |_| true)))
+    pub fn drain(&self) -> Drain<'_, T, N> {
+        Drain {
+            table: self,
+            heads: self.heads.iter(),
+            head: None,
+        }
     }
 
     /// Takes the first object out of a chain that `wanted` accepts.
@@ -235,7 +233,7 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
         let guard = self.lock.lock();
         let mut link = head;
         // SAFETY: The lock is held.
-        while let Some(node) = unsafe { Self::follow(link) } {
+        while let Some(node) = unsafe { follow(link) } {
             if !wanted(node) {
                 link = &node.next;
                 continue;
@@ -264,6 +262,56 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
         // SAFETY: The node was made by `KBox::into_raw`; a grace period has passed since it was
         // unlinked, so that nobody uses it.
         drop(unsafe { KBox::from_raw(node.cast_mut()) });
+    }
+}
+
+/// Iterates over the objects of a table.
+///
+/// # Invariants
+///
+/// For `'a` there is an RCU read-side critical section, and `next` was found in it.
+pub struct Iter<'a, T: Send + Sync + 'static> {
+    heads: core::slice::Iter<'a, Link<T>>,
+    next: Option<&'a Node<T>>,
+}
+
+impl<'a, T: Send + Sync> Iterator for Iter<'a, T> {
+    type Item = ArcBorrow<'a, T>;
+
+    fn next(&mut self) -> Option<ArcBorrow<'a, T>> {
+        let node = loop {
+            match self.next {
+                Some(node) => break node,
+                // SAFETY: By the type invariants there is an RCU read-side critical section for
+                // `'a`; the link is a head.
+                None => self.next = unsafe { follow(self.heads.next()?) },
+            }
+        };
+        // SAFETY: As above, and the node was in a chain.
+        self.next = unsafe { follow(&node.next) };
+        Some(node.object.as_arc_borrow())
+    }
+}
+
+/// Takes the objects out of a table.
+pub struct Drain<'a, T: Send + Sync + 'static, const N: usize> {
+    table: &'a RcuTable<T, N>,
+    heads: core::slice::Iter<'a, Link<T>>,
+    head: Option<&'a Link<T>>,
+}
+
+impl<T: Send + Sync, const N: usize> Iterator for Drain<'_, T, N> {
+    type Item = Arc<T>;
+
+    fn next(&mut self) -> Option<Arc<T>> {
+        loop {
+            if let Some(head) = self.head {
+                if let Some(object) = self.table.unlink(head, |_| true) {
+                    return Some(object);
+                }
+            }
+            self.head = Some(self.heads.next()?);
+        }
     }
 }
 
@@ -368,7 +416,10 @@ mod tests {
         for key in 0..20 {
             insert(&table, &alive, key)?;
         }
-        let sum: u64 = table.drain().map(|object| object.0).sum();
+        let mut sum = 0;
+        for object in table.drain() {
+            sum += object.0;
+        }
         assert_eq!((sum, table.len()), (190, 0));
         rcu::rcu_barrier();
         assert_eq!(alive.load(Relaxed), 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::{
-    HrTimerMode,
     AbsoluteSoftMode, //
+    HrTimerMode,
 };
 use crate::{
     prelude::*,
@@ -175,19 +175,14 @@ impl<T: Expire> Timed<T> {
             return;
         }
         // SAFETY: The hrtimer is set up. Its time is changed only under the lock that is held.
-        let queued = state.hold.is_some()
-            && unsafe { enough((*this.hrtimer.get()).node.expires) };
+        let queued = state.hold.is_some() && unsafe { enough((*this.hrtimer.get()).node.expires) };
         if !queued {
             Self::start(this, &mut state, at);
         }
     }
 
     /// Queues the timer.
-    fn start(
-        this: &Arc<Self>,
-        state: &mut SpinLockBhGuard<'_, State<T>>,
-        at: Instant<Monotonic>,
-    ) {
+    fn start(this: &Arc<Self>, state: &mut SpinLockBhGuard<'_, State<T>>, at: Instant<Monotonic>) {
         if state.hold.is_none() {
             state.hold = Some(this.clone());
         }
