@@ -60,6 +60,12 @@ pub fn parse(bytes: &[u8]) {
     }
 }
 
+/// Whatever a peer does, nothing panics, caps hold, and nothing stays when it is gone.
+#[cfg(feature = "peer")]
+pub fn hostile(bytes: &[u8]) {
+    crate::net::hostile(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +114,20 @@ mod tests {
         #[test]
         fn what_is_understood_survives(bytes in packet()) {
             parse(&bytes);
+        }
+    }
+
+    #[cfg(feature = "peer")]
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 3_000,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn a_hostile_peer_does_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+            hostile(&bytes);
         }
     }
 

@@ -38,8 +38,25 @@ use crate::{
         Parsed, //
     },
     wire::{
-        control::Why,
-        reliable::SEGMENT_LEN,
+        association::{
+            Epoch,
+            Hello,
+            Reset, //
+        },
+        control::{
+            Block,
+            Blocks,
+            Why, //
+        },
+        reliable::{
+            Acks,
+            Control,
+            Message,
+            Reliable,
+            Segment,
+            TransferId,
+            SEGMENT_LEN, //
+        },
         ETHERNET_LEN, //
     },
 };
@@ -217,6 +234,8 @@ pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
     /// Messages whose end the flows have not seen.
     finished: Vec<u32>,
+    /// Whether a receiver may say what is not so.
+    lies: bool,
 }
 
 impl Ledger {
@@ -242,6 +261,7 @@ impl Ledger {
         assert!(!entry.lost && entry.outcome.is_none(), "{now:?}: ended again: {entry:?}");
         entry.outcome = Some(outcome);
         match outcome {
+            _ if self.lies => {}
             Outcome::Delivered => assert!(
                 entry.delivered.is_some(),
                 "{now:?}: acknowledged and not delivered: {entry:?}"
@@ -543,6 +563,10 @@ pub(crate) struct Net {
     out: Vec<Frame>,
     grants: Vec<(usize, Id, Option<Progress>)>,
     recorded: Vec<Frame>,
+    /// The host that is no host of ours: what comes to it is only looked at.
+    hostile: Option<usize>,
+    /// The epoch that it saw last.
+    seen: Epoch,
     /// Whether to print what arrives: `EMT_TRACE` is set.
     trace: bool,
 }
@@ -571,6 +595,8 @@ impl Net {
             out: Vec::new(),
             grants: Vec::new(),
             recorded: Vec::new(),
+            hostile: None,
+            seen: Epoch::NONE,
             trace: std::env::var_os("EMT_TRACE").is_some(),
         }
     }
@@ -865,6 +891,12 @@ impl Net {
         if self.trace {
             eprintln!("{} {from} -> {to}: {parsed}", self.now.0);
         }
+        if self.hostile == Some(to) {
+            if let Parsed::Hello(hello) = parsed {
+                self.seen = hello.epoch;
+            }
+            return;
+        }
         let chunk = |bytes: &[u8]| {
             let Some((number, start)) = payload else {
                 return Chunk::anonymous(bytes.len() as u32);
@@ -1002,5 +1034,150 @@ impl Net {
     /// Returns how many bytes of packets a host has received.
     pub(crate) fn received(&self, host: usize) -> u64 {
         self.stations[host].received
+    }
+}
+
+/// A peer that may do anything, and a host that must stand it.
+///
+/// Each byte string is a sequence of things that happen: a packet whose fields are picked mostly from
+/// what makes sense, time that passes, a message that is sent.
+pub(crate) fn hostile(bytes: &[u8]) {
+    let mut bytes = bytes.iter().copied();
+    let mut take = || bytes.next().unwrap_or(0);
+    let mut net = Net::new(u64::from(take()), 2, Wiring::default());
+    const PORT: u16 = 7;
+    net.listen(0, PORT, 200_000, Reader::Rate(1_000_000_000));
+    net.hostile = Some(1);
+    net.ledger.lies = true;
+    for _ in 0..4_000 {
+        let what = take();
+        let mut small = || u32::from(take());
+        match what {
+            // The end of the input, mostly.
+            0 => break,
+            1..=15 => {
+                let after = Nanos::from(small()) * [MICROSECOND, MILLISECOND][usize::from(what & 1)];
+                net.run(net.now.plus(after));
+            }
+            16..=31 => {
+                let len = (small() << (what & 15)).max(1);
+                net.send(net.now, 0, 1, PORT, len);
+                net.run(net.now);
+            }
+            _ => {
+                let frame = net.forge(what, &mut small);
+                net.receive(frame);
+                net.run(net.now);
+            }
+        }
+        net.check_caps();
+    }
+    // Nothing stays when the peer is gone.
+    net.run(net.now.plus(200 * SECOND));
+    for entry in &net.ledger.entries {
+        assert!(entry.outcome.is_some() || entry.lost, "held for ever: {entry:?}");
+    }
+    for known in net.stations[0].peers.values() {
+        assert!(known.peer.is_quiet(), "something stays");
+    }
+    assert_eq!(net.stations[0].sockets[&PORT].used.get(), 0, "room stays");
+}
+
+impl Net {
+    /// Checks what may never be exceeded, however hostile others are.
+    fn check_caps(&self) {
+        for socket in self.stations[0].sockets.values() {
+            let used = socket.used.get();
+            let alone = u64::from(MAX_MESSAGE) + OVERHEAD;
+            assert!(used <= socket.capacity.max(alone), "{used} bytes are charged");
+        }
+    }
+
+    /// Makes a packet from what the input says.
+    fn forge(&mut self, what: u8, small: &mut impl FnMut() -> u32) -> Frame {
+        // What was seen of the other's epoch lets a packet pass; a number far off does not.
+        let seen = self.seen;
+        let mut number = |around: u32| match small() {
+            value @ 0..=199 => around.wrapping_add(value),
+            value @ 200..=239 => around.wrapping_sub(value - 199),
+            value => value << 24,
+        };
+        let reliable = Reliable {
+            tag: if what & 7 == 7 { number(0) } else { seen.tag() },
+            acks: Acks {
+                floor: Id(number(0)),
+                latest: Id(number(0)),
+                bits: number(0),
+                delay: number(0) as u16,
+            },
+            answer: what & 8 != 0,
+        };
+        let transfer = TransferId {
+            id: Id(number(0)),
+            behind: number(0) as u16,
+        };
+        let ports = Ports {
+            source: 9,
+            destination: if what & 16 == 0 { 7 } else { 8 },
+        };
+        let payload = vec![0; number(0) as usize % 1400];
+        let mut blocks = Blocks::new();
+        let parsed = match what >> 5 {
+            1 => Parsed::Hello(Hello {
+                epoch: Epoch(u64::from(number(1))),
+                echo: if what & 1 == 0 { Epoch::NONE } else { seen },
+            }),
+            2 if what & 3 == 3 => Parsed::Reset(Reset { tag: number(0) }),
+            2 | 3 => Parsed::Message(Message { reliable, transfer }, ports, &payload),
+            4 | 5 => {
+                let offset = number(0).wrapping_mul(100);
+                let unasked = number(0).wrapping_mul(1000);
+                let segment = Segment {
+                    reliable,
+                    transfer,
+                    offset,
+                    total: number(offset),
+                    unasked,
+                };
+                Parsed::Segment(segment, ports, &payload)
+            }
+            _ => {
+                for _ in 0..number(0) % 17 {
+                    let id = Id(number(0));
+                    let (first, second) = (number(0).wrapping_mul(500), number(0).wrapping_mul(500));
+                    let block = match number(0) % 6 {
+                        0 => Block::Grant {
+                            id,
+                            limit: first,
+                            held: second,
+                        },
+                        1 => Block::Resend {
+                            id,
+                            start: first,
+                            end: second,
+                        },
+                        2 => Block::Busy { id },
+                        3 => Block::Refused {
+                            id,
+                            why: Why::NoSocket,
+                        },
+                        4 => Block::Wake {
+                            port: 7,
+                            bytes: first,
+                        },
+                        _ => Block::Abandon { id },
+                    };
+                    let _ = blocks.push(&block);
+                }
+                let base = Id(number(0));
+                Parsed::Control(Control { reliable, base }, blocks)
+            }
+        };
+        Frame {
+            from: 1,
+            to: 0,
+            bytes: frame::emit_again(&parsed).unwrap_or_default(),
+            payload: None,
+        }
     }
 }

@@ -212,7 +212,7 @@ fn step() -> impl Strategy<Value = Step> {
     let len = prop_oneof![
         8 => 1..3_000u32,
         3 => 1..200_000u32,
-        1 => 1..(16u32 << 20),
+        1 => 1..(2u32 << 20),
     ];
     let faults = (0..400_000u32, 0..400_000u32, 0..400_000u32, 0..8_000_000u64, 0..100_000u32)
         .prop_map(|(lost, duplicated, late, late_by, replayed)| Faults {
@@ -244,7 +244,7 @@ fn wiring() -> impl Strategy<Value = Wiring> {
             Just(10_000_000_000)
         ],
         0..2_000_000u64,
-        20_000..1_000_000u64,
+        80_000..1_000_000u64,
         prop_oneof![Just(1500u32), Just(9000), Just(576)],
     )
         .prop_map(|(rate, delay, buffer, mtu)| Wiring {
