@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a socket holds: references to it, messages of many packets, room in its receive buffer, and
-//! errors that name what they are about.
+//! What goes through a socket's buffers: messages of many packets, and errors that name what they
+//! are about.
 //!
 //! C headers: [`include/net/sock.h`](srctree/include/net/sock.h),
 //! [`include/linux/errqueue.h`](srctree/include/linux/errqueue.h)
 
 use super::{
-    dropreason::DropReason,
     msghdr::SendMsg,
     skb_list::SkBuffList,
     sock::{
@@ -23,114 +22,8 @@ use crate::{
     error::to_result,
     prelude::*, //
 };
-use core::{
-    ops::Deref,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use zerocopy::Immutable;
-
-/// A reference to a socket.
-///
-/// Keeps the socket's memory and its state `T`, and with it its namespace and module, but not the
-/// user's descriptor: ask [`Sock::is_dead`]. It may be given up in every context but a hard
-/// interrupt, also under spinlocks: the state is dropped a grace period later.
-///
-/// State of a socket that is reached from something that has such references is a cycle; break it
-/// in [`Operations::release`].
-///
-/// # Invariants
-///
-/// `sock` points to a socket on which this owns a reference.
-pub struct SockRef<T: Operations> {
-    sock: NonNull<Sock<T>>,
-}
-
-// SAFETY: A socket can be used, and its last reference given up, on any thread.
-unsafe impl<T: Operations> Send for SockRef<T> {}
-// SAFETY: `Sock<T>` is `Sync`.
-unsafe impl<T: Operations> Sync for SockRef<T> {}
-
-impl<T: Operations> Deref for SockRef<T> {
-    type Target = Sock<T>;
-
-    #[inline]
-    fn deref(&self) -> &Sock<T> {
-        // SAFETY: By the type invariant.
-        unsafe { self.sock.as_ref() }
-    }
-}
-
-impl<T: Operations> Clone for SockRef<T> {
-    #[inline]
-    fn clone(&self) -> Self {
-        // SAFETY: The socket is valid and has a reference, so the count is not 0.
-        unsafe { bindings::sock_hold(self.as_raw()) };
-        // INVARIANT: The reference was just taken.
-        Self { sock: self.sock }
-    }
-}
-
-impl<T: Operations> Drop for SockRef<T> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant there is a reference to give up.
-        unsafe { bindings::sock_put(self.as_raw()) };
-    }
-}
-
-/// Room in a socket's receive buffer for a message that is on its way.
-///
-/// Dropping it gives the room back. Not for hard interrupts.
-///
-/// # Invariants
-///
-/// `bytes`, which is not negative, are charged to the receive buffer of `sock` for this.
-#[must_use = "dropping it gives the room back"]
-pub struct RcvRoom<T: Operations> {
-    sock: SockRef<T>,
-    bytes: c_int,
-}
-
-impl<T: Operations> RcvRoom<T> {
-    /// Returns the socket.
-    #[inline]
-    pub fn sock(&self) -> &SockRef<T> {
-        &self.sock
-    }
-
-    /// Returns the size of the room in bytes.
-    #[inline]
-    pub fn bytes(&self) -> usize {
-        self.bytes as usize
-    }
-
-    /// Puts a message into the receive queue for which the room was kept, and wakes the reader.
-    ///
-    /// The socket is charged for the message's real size in place of the room, whether that is
-    /// more or less. It is never refused for want of room; if the socket's filter rejects it, it
-    /// comes back with the reason, and the room is given back. Not for hard interrupts.
-    pub fn queue_rcv(self, mut skb: SkBuff) -> Result<(), (SkBuff, DropReason)> {
-        skb.forget_path();
-        let raw = skb.into_raw();
-        // SAFETY: The socket is valid, and the packet is, with no other user. The room stays
-        // charged until the packet is, and is given back when `self` is dropped.
-        let reason = unsafe { bindings::sock_queue_rcv_skb_unchecked(self.sock.as_raw(), raw) };
-        if reason == bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
-            return Ok(());
-        }
-        // SAFETY: The packet was not queued, so it is still this function's. `raw` is not null.
-        let skb = unsafe { SkBuff::from_raw(NonNull::new_unchecked(raw)) };
-        Err((skb, DropReason::from_raw(reason)))
-    }
-}
-
-impl<T: Operations> Drop for RcvRoom<T> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: The socket is valid; by the type invariant the bytes are charged to it.
-        unsafe { bindings::sk_rmem_unreserve(self.sock.as_raw(), self.bytes) };
-    }
-}
 
 /// What the error queue says of one event: a `struct sock_extended_err`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -150,26 +43,6 @@ pub struct ExtendedError {
 }
 
 impl<T: Operations> Sock<T> {
-    /// Takes a reference to the socket.
-    ///
-    /// `None` if the last one is gone, as may be for a socket that was found in an RCU read-side
-    /// critical section.
-    #[inline]
-    pub fn try_hold(&self) -> Option<SockRef<T>> {
-        // SAFETY: The socket is valid.
-        // INVARIANT: The reference was just taken.
-        unsafe { bindings::sk_refcnt_inc_not_zero(self.as_raw()) }.then(|| SockRef {
-            sock: NonNull::from(self),
-        })
-    }
-
-    /// Returns whether the socket was released: no descriptor refers to it any more.
-    #[inline]
-    pub fn is_dead(&self) -> bool {
-        // SAFETY: The socket is valid.
-        unsafe { bindings::sock_flag(self.as_raw(), bindings::sock_flags_SOCK_DEAD) }
-    }
-
     /// Returns the size of the receive buffer in bytes of memory: `SO_RCVBUF`.
     #[inline]
     pub fn rcvbuf(&self) -> i32 {
@@ -189,22 +62,6 @@ impl<T: Operations> Sock<T> {
     pub fn rmem_alloc(&self) -> i32 {
         // SAFETY: The socket is valid.
         unsafe { bindings::sk_rmem_alloc(self.as_raw()) }
-    }
-
-    /// Keeps `bytes` of room in the receive buffer for a message that is on its way.
-    ///
-    /// `None` if the buffer has less, unless it is empty: one message may always come, as one
-    /// packet may. Also if the socket's last reference is gone. Any context.
-    #[inline]
-    pub fn reserve_rcv(&self, bytes: usize) -> Option<RcvRoom<T>> {
-        let bytes = c_int::try_from(bytes).ok()?;
-        let sock = self.try_hold()?;
-        // SAFETY: The socket is valid.
-        if !unsafe { bindings::sk_rmem_reserve(self.as_raw(), bytes) } {
-            return None;
-        }
-        // INVARIANT: The bytes were just charged.
-        Some(RcvRoom { sock, bytes })
     }
 
     /// Tells the user on the error queue of `error`, which concerns `address`, and wakes who waits.
