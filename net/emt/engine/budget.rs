@@ -41,6 +41,11 @@ impl Budget {
         self.limit.saturating_sub(self.used)
     }
 
+    /// Returns how much of it a long message may take: a quarter is kept for short ones.
+    pub(crate) fn room_for_long(&self) -> u32 {
+        self.room().saturating_sub(self.limit / 4)
+    }
+
     /// Returns whether `len` bytes may be sent. When nothing is under way, they always may.
     pub(crate) fn allows(&mut self, len: u32) -> bool {
         let allowed = self.used == 0 || len <= self.room();

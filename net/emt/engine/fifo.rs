@@ -79,10 +79,15 @@ impl<T> Fifo<T> {
 
     /// Makes room for one more element.
     pub(crate) fn reserve(&mut self, flags: Flags) -> Result<(), AllocError> {
-        if self.len < self.slots.len() {
+        self.reserve_all(self.len + 1, flags)
+    }
+
+    /// Makes room for `count` elements, those that are there included.
+    pub(crate) fn reserve_all(&mut self, count: usize, flags: Flags) -> Result<(), AllocError> {
+        if count <= self.slots.len() {
             return Ok(());
         }
-        let capacity = (self.len * 2).max(FIRST_CAPACITY);
+        let capacity = count.next_power_of_two().max(FIRST_CAPACITY);
         let mut slots = KVec::with_capacity(capacity, flags)?;
         while let Some(element) = self.pop_front() {
             slots.push(Some(element), flags)?;

@@ -37,6 +37,9 @@ pub(crate) trait Outbound {
 
     /// Returns how long the peer may be silent before the message has failed.
     fn timeout(&self) -> Nanos;
+
+    /// Is told that the peer holds all bytes before `held`, which will not be sent again.
+    fn held(&mut self, held: u32);
 }
 
 /// Bytes that have arrived.
@@ -68,6 +71,8 @@ pub(crate) enum Outcome {
     Reset,
     /// The way to the peer is gone; it may have the message or not.
     Gone,
+    /// Memory was short. The peer does not have the message.
+    NoMemory,
 }
 
 /// Why a socket does not take a message.
@@ -92,46 +97,44 @@ pub(crate) enum Packet<'a, M> {
     Control(reliable::Control, &'a Blocks),
 }
 
+/// What messages are made of.
+pub(crate) trait Types {
+    type Outbound: Outbound;
+    type Chunk: Chunk;
+    /// The room in a socket's receive buffer that is kept for a message under way. Dropping it
+    /// gives the room back.
+    type Room;
+}
+
 /// The surroundings of a peer: the sockets, and the way out.
 ///
 /// All of it is called with the peer's state borrowed (in the kernel: its lock held), so none of it
 /// sleeps or calls back.
-pub(crate) trait Host {
-    type Outbound: Outbound;
-    type Chunk: Chunk;
-    /// The room in a socket's receive buffer that is kept for a message under way. Dropping it gives
-    /// the room back.
-    type Room;
-
+pub(crate) trait Host<T: Types> {
     /// Returns a random number.
     fn random(&mut self) -> u64;
 
     /// Sends a packet. What cannot be sent is lost.
-    fn transmit(&mut self, packet: Packet<'_, Self::Outbound>);
+    fn transmit(&mut self, packet: Packet<'_, T::Outbound>);
 
     /// Puts a whole message into the receive queue of its socket.
-    fn deliver(&mut self, ports: Ports, chunk: Self::Chunk) -> Result<(), Unwilling>;
+    fn deliver(&mut self, ports: Ports, chunk: T::Chunk) -> Result<(), Unwilling>;
 
     /// Keeps room for a message of `total` bytes, of which `first` has arrived.
-    fn reserve(
-        &mut self,
-        ports: Ports,
-        total: u32,
-        first: &Self::Chunk,
-    ) -> Result<Self::Room, Unwilling>;
+    fn reserve(&mut self, ports: Ports, total: u32, first: &T::Chunk) -> Result<T::Room, Unwilling>;
 
     /// Puts a message that took several packets into the receive queue of its socket.
     fn complete(
         &mut self,
         ports: Ports,
-        room: Self::Room,
-        message: Self::Chunk,
+        room: T::Room,
+        message: T::Chunk,
     ) -> Result<(), Unwilling>;
 
     /// Is told the end of a message that was to be sent.
-    fn ended(&mut self, message: Self::Outbound, outcome: Outcome);
+    fn ended(&mut self, message: T::Outbound, outcome: Outcome);
 
-    /// Is told that so many bytes of the message `id` have arrived that may only go on by grants.
+    /// Is told how far the message `id` has come, which may only go on by grants.
     fn progress(&mut self, id: Id, progress: Progress);
 
     /// Is told that the message `id` needs no more grants.

@@ -111,9 +111,11 @@ impl Received {
 
     /// Returns which of the 32 before `latest` have finished; bit 0 stands for the one before it.
     pub(crate) fn bits_before(&self, latest: Id) -> u32 {
-        (0..u32::BITS).fold(0, |bits, at| {
-            let finished = self.status(latest.minus(at + 1)) == Status::Finished;
-            bits | u32::from(finished) << at
+        // What is before the floor has finished.
+        let unknown = latest.after(self.floor).unwrap_or(0).min(u32::BITS);
+        (0..unknown).fold(u32::MAX, |bits, at| {
+            let finished = self.finished.has(latest.minus(at + 1));
+            bits & !(u32::from(!finished) << at)
         })
     }
 

@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A peer: the association with it, and all transfers to it and from it.
+//!
+//! ```text
+//!                 a message is to be sent
+//!        +------+ ------------------------> +---------+
+//!        | Idle |       Hello goes out      | Opening | --+ no answer: Hello again
+//!        +------+ <------------------------ +---------+ <-+
+//!         |    ^      nothing to be sent      |
+//!         |    |                              | Hello with our epoch,
+//!         |    | Reset                        | or a packet with our tag
+//!         |    |                              v
+//!         |    +------------------------- +------+
+//!         +-----------------------------> | Open | --+ the peer has restarted: what was under
+//!           a packet with the tag that    +------+ <-+ way has failed, open again
+//!           our Hello has offered
+//! ```
+//!
+//! A Hello from a peer whose epoch we do not know changes nothing: we offer it an epoch of our own,
+//! and only a packet that shows it proves that the peer is there and that its Hello was no replay.
+
+mod parking;
+mod receiving;
+mod sending;
+
+use super::{
+    budget::Budget,
+    host::{
+        Host,
+        Outcome,
+        Packet,
+        Ports,
+        Types, //
+    },
+    limits::{
+        CONFIRM_AFTER,
+        PEER_IDLE,
+        WINDOW, //
+    },
+    rtt::Rtt,
+    time::{
+        Instant,
+        Nanos, //
+    },
+};
+use crate::wire::{
+    association::{
+        Epoch,
+        Hello,
+        Reset, //
+    },
+    control::{
+        Block,
+        Blocks, //
+    },
+    reliable::{
+        Control,
+        Message,
+        Reliable,
+        Segment, //
+    },
+};
+use parking::Parking;
+use receiving::Receiving;
+use sending::Sending;
+
+/// Two epochs that belong together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Association {
+    local: Epoch,
+    remote: Epoch,
+}
+
+/// When to say Hello again.
+#[derive(Clone, Copy)]
+struct Greeting {
+    first: Instant,
+    again: Instant,
+    /// Whether the answer can only be to the first.
+    once: bool,
+}
+
+/// Where we stand with the peer.
+#[derive(Clone, Copy)]
+enum State {
+    /// There is no association.
+    Idle,
+    /// We have offered our epoch.
+    Opening(Epoch, Greeting),
+    /// There is an association; we may be asking whether the peer still knows it.
+    Open(Association, Option<Greeting>),
+}
+
+/// What became of a packet, for whoever counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// It was what it should be.
+    Good,
+    /// It brought nothing that had not been there.
+    Duplicate,
+    /// It is of no association that exists.
+    BadTag,
+    /// It contradicts itself or what is known.
+    Invalid,
+    /// Its socket did not take it.
+    Unwanted,
+    /// There was no memory for it.
+    NoMemory,
+}
+
+/// A link-layer address behind one device, and what is under way to it and from it.
+pub(crate) struct Peer<T: Types> {
+    state: State,
+    /// What we have offered to a peer that said Hello.
+    offered: Option<Association>,
+    /// When it was last heard.
+    heard: Instant,
+    rtt: Rtt,
+    budget: Budget,
+    sending: Sending<T::Outbound>,
+    parking: Parking<T::Outbound>,
+    receiving: Receiving<T>,
+}
+
+impl<T: Types> Peer<T> {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            state: State::Idle,
+            offered: None,
+            heard: now,
+            rtt: Rtt::new(),
+            budget: Budget::new(),
+            sending: Sending::new(),
+            parking: Parking::new(),
+            receiving: Receiving::new(),
+        }
+    }
+
+    /// Returns whether the peer has ever shown that it is there.
+    pub(crate) fn is_proven(&self) -> bool {
+        matches!(self.state, State::Open(..))
+    }
+
+    /// Returns whether nothing is under way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.sending.is_empty() && self.parking.is_empty() && self.receiving.is_empty()
+    }
+
+    /// Returns whether the peer can be forgotten without anybody noticing.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        self.is_quiet() && now.since(self.heard) >= PEER_IDLE
+    }
+
+    /// Returns when the peer was last heard, or first known.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Returns the smoothed round trip, or 0 if there is none.
+    pub(crate) fn round_trip(&self) -> Nanos {
+        self.rtt.smoothed()
+    }
+
+    /// Takes a message to be sent; hands it back if memory is short.
+    pub(crate) fn submit(
+        &mut self,
+        now: Instant,
+        message: T::Outbound,
+        host: &mut impl Host<T>,
+    ) -> Result<(), T::Outbound> {
+        let was_quiet = self.is_quiet();
+        let message = match self.parking.join(now, message)? {
+            Some(message) => message,
+            None => return Ok(()),
+        };
+        self.sending.submit(now, message)?;
+        match self.state {
+            State::Idle => self.open(now, host),
+            State::Open(association, None)
+                if was_quiet && now.since(self.heard) >= CONFIRM_AFTER =>
+            {
+                greet(association.local, host);
+                self.state = State::Open(association, Some(self.greeting(now)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends everything: the device goes, or the namespace.
+    pub(crate) fn close(&mut self, host: &mut impl Host<T>) {
+        self.forget(Outcome::Gone, host);
+        self.sending.fail_waiting(host, |_| Some(Outcome::Gone));
+        self.parking.fail(host, |_| Some(Outcome::Gone));
+        self.state = State::Idle;
+        self.offered = None;
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called.
+    pub(crate) fn deadline(&self) -> Instant {
+        let greeting = match self.state {
+            State::Idle => Instant::NEVER,
+            State::Opening(_, greeting) => greeting.again,
+            State::Open(_, greeting) => greeting.map_or(Instant::NEVER, |greeting| greeting.again),
+        };
+        greeting
+            .min(self.sending.deadline(&self.rtt))
+            .min(self.parking.deadline())
+            .min(self.receiving.deadline())
+    }
+
+    /// Does what time has come for. What is to be sent then is left to
+    /// [`transmit`](Self::transmit).
+    pub(crate) fn handle_timeout(&mut self, now: Instant, host: &mut impl Host<T>) {
+        self.handle_greeting_timeout(now, host);
+        self.handle_sending_timeout(now, host);
+        self.handle_parking_timeout(now, host);
+        self.receiving.handle_timeout(now, &self.rtt, host);
+    }
+
+    /// Sends at most `count` packets; returns whether there may be more to send.
+    ///
+    /// What the peer waits for goes first, then what is short.
+    pub(crate) fn transmit(&mut self, now: Instant, count: usize, host: &mut impl Host<T>) -> bool {
+        (0..count).all(|_| self.transmit_one(now, host))
+    }
+
+    fn transmit_one(&mut self, now: Instant, host: &mut impl Host<T>) -> bool {
+        let State::Open(association, greeting) = self.state else {
+            return false;
+        };
+        let tag = association.remote.tag();
+        if self.receiving.has_blocks() {
+            self.transmit_control(now, tag, host);
+            return true;
+        }
+        let sent = self.transmit_again(now, tag, host)
+            // Whether a new transfer can begin is being asked.
+            || greeting.is_none() && self.transmit_new(now, tag, host)
+            || self.transmit_segment(now, tag, host);
+        if !sent && self.receiving.unacknowledged.due() <= now {
+            self.transmit_control(now, tag, host);
+            return true;
+        }
+        sent
+    }
+
+    /// Returns what all packets of an association begin with.
+    fn reliable(&mut self, now: Instant, tag: u32, answer: bool) -> Reliable {
+        Reliable {
+            tag,
+            acks: self.receiving.acks(now),
+            answer,
+        }
+    }
+
+    fn transmit_control(&mut self, now: Instant, tag: u32, host: &mut impl Host<T>) {
+        let blocks = self.receiving.take_blocks();
+        let control = Control {
+            reliable: self.reliable(now, tag, false),
+            base: self.sending.base(),
+        };
+        host.transmit(Packet::Control(control, &blocks));
+    }
+
+    /// Handles a packet with a message.
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        ports: Ports,
+        chunk: T::Chunk,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        let behind = u32::from(message.transfer.behind);
+        if behind >= WINDOW {
+            return Verdict::Invalid;
+        }
+        if let Err(verdict) = self.accept(now, &message.reliable, host) {
+            return verdict;
+        }
+        let id = message.transfer.id;
+        self.receiving.advance(id.minus(behind), host);
+        let verdict = self.receiving.take_message(now, id, ports, chunk, host);
+        if message.reliable.answer {
+            self.receiving.unacknowledged.hurry(now);
+        }
+        verdict
+    }
+
+    /// Handles a packet with a part of a message.
+    pub(crate) fn handle_segment(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        ports: Ports,
+        chunk: T::Chunk,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        let behind = u32::from(segment.transfer.behind);
+        if behind >= WINDOW || !receiving::is_consistent(segment, &chunk) {
+            return Verdict::Invalid;
+        }
+        if let Err(verdict) = self.accept(now, &segment.reliable, host) {
+            return verdict;
+        }
+        self.receiving.advance(segment.transfer.id.minus(behind), host);
+        self.receiving
+            .take_segment(now, segment, ports, chunk, &self.rtt, host)
+    }
+
+    /// Handles a packet without a message.
+    pub(crate) fn handle_control(
+        &mut self,
+        now: Instant,
+        control: &Control,
+        blocks: &Blocks,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        if let Err(verdict) = self.accept(now, &control.reliable, host) {
+            return verdict;
+        }
+        self.receiving.advance(control.base, host);
+        for block in blocks.iter() {
+            match block {
+                Block::Grant { id, limit, held } => self.on_grant(now, id, limit, held),
+                Block::Resend { id, start, end } => self.on_resend(now, id, start, end),
+                Block::Busy { id } => self.on_busy(now, id, host),
+                Block::Refused { id, why } => {
+                    self.on_end(now, id, Outcome::Refused(why), host);
+                }
+                Block::Wake { port, bytes } => self.on_wake(now, port, bytes, host),
+                Block::Abandon { id } => self.receiving.on_abandon(id, host),
+            }
+        }
+        Verdict::Good
+    }
+
+    /// Handles a Hello.
+    pub(crate) fn handle_hello(
+        &mut self,
+        now: Instant,
+        hello: &Hello,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        let Hello { epoch, echo } = *hello;
+        if epoch == Epoch::NONE {
+            return Verdict::Invalid;
+        }
+        if self.offered
+            == Some(Association {
+                local: echo,
+                remote: epoch,
+            })
+        {
+            self.take_offer(now, host);
+            return Verdict::Good;
+        }
+        if echo == Epoch::NONE {
+            self.on_greeting(epoch, host);
+            return Verdict::Good;
+        }
+        match self.state {
+            State::Opening(local, greeting) if echo == local => {
+                if greeting.once {
+                    self.rtt.sample(now.since(greeting.first));
+                }
+                self.begin(
+                    now,
+                    Association {
+                        local,
+                        remote: epoch,
+                    },
+                );
+            }
+            State::Open(association, _) if echo == association.local => {
+                if epoch == association.remote {
+                    self.begin(now, association);
+                } else {
+                    // It is not who it was.
+                    self.forget(Outcome::Reset, host);
+                    self.open(now, host);
+                }
+            }
+            // An answer to what we have not asked is never answered: two that know different things
+            // of each other would go on for ever.
+            _ => return Verdict::BadTag,
+        }
+        Verdict::Good
+    }
+
+    /// Answers a peer that wants to open an association, or to know whether it still exists.
+    fn on_greeting(&mut self, epoch: Epoch, host: &mut impl Host<T>) {
+        let local = match (self.state, self.offered) {
+            (State::Open(association, _), _) if association.remote == epoch => {
+                return answer(association.local, epoch, host);
+            }
+            // It crossed ours.
+            (State::Opening(local, _), _) => local,
+            (_, Some(offered)) if offered.remote == epoch => offered.local,
+            _ => self.new_epoch(host),
+        };
+        self.offered = Some(Association {
+            local,
+            remote: epoch,
+        });
+        answer(local, epoch, host);
+    }
+
+    /// Handles a Reset.
+    pub(crate) fn handle_reset(
+        &mut self,
+        now: Instant,
+        reset: &Reset,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        match self.state {
+            State::Open(association, _) if association.remote.tag() == reset.tag => {
+                self.forget(Outcome::Reset, host);
+                self.state = State::Idle;
+                if !self.sending.is_empty() || !self.parking.is_empty() {
+                    self.open(now, host);
+                }
+                Verdict::Good
+            }
+            _ => Verdict::BadTag,
+        }
+    }
+
+    /// Checks that a packet belongs to the association, and takes what it acknowledges.
+    fn accept(
+        &mut self,
+        now: Instant,
+        reliable: &Reliable,
+        host: &mut impl Host<T>,
+    ) -> Result<(), Verdict> {
+        let known = match self.state {
+            State::Open(association, _) => association.local.tag() == reliable.tag,
+            _ => false,
+        };
+        if !known {
+            let offered = self.offered.map(|offered| offered.local.tag());
+            if offered != Some(reliable.tag) {
+                host.transmit(Packet::Reset(Reset { tag: reliable.tag }));
+                return Err(Verdict::BadTag);
+            }
+            self.take_offer(now, host);
+        }
+        self.heard = now;
+        self.on_acks(now, &reliable.acks, host)
+    }
+
+    /// Begins an association: nothing has been sent in it.
+    fn begin(&mut self, now: Instant, association: Association) {
+        self.heard = now;
+        self.rtt.answered();
+        self.offered = None;
+        self.state = State::Open(association, None);
+    }
+
+    /// The peer has shown the epoch that we offered.
+    fn take_offer(&mut self, now: Instant, host: &mut impl Host<T>) {
+        if let Some(offered) = self.offered {
+            if let State::Open(..) = self.state {
+                self.forget(Outcome::Reset, host);
+            }
+            self.begin(now, offered);
+        }
+    }
+
+    /// Begins to open an association.
+    fn open(&mut self, now: Instant, host: &mut impl Host<T>) {
+        let local = self.new_epoch(host);
+        greet(local, host);
+        self.offered = None;
+        self.state = State::Opening(local, self.greeting(now));
+    }
+
+    fn greeting(&self, now: Instant) -> Greeting {
+        Greeting {
+            first: now,
+            again: now.plus(self.rtt.timeout()),
+            once: true,
+        }
+    }
+
+    fn new_epoch(&self, host: &mut impl Host<T>) -> Epoch {
+        // A tag of 0 would be no less random, but an epoch of 0 means that there is none.
+        Epoch(host.random().max(1))
+    }
+
+    fn handle_greeting_timeout(&mut self, now: Instant, host: &mut impl Host<T>) {
+        let (State::Opening(_, greeting) | State::Open(_, Some(greeting))) = &mut self.state else {
+            return;
+        };
+        if now < greeting.again {
+            return;
+        }
+        self.rtt.back_off();
+        greeting.again = now.plus(self.rtt.timeout());
+        greeting.once = false;
+        self.fail_silent(now, Outcome::Unreachable, host);
+        let (local, without) = match self.state {
+            State::Opening(local, _) => (local, State::Idle),
+            State::Open(association, _) => (association.local, State::Open(association, None)),
+            State::Idle => return,
+        };
+        if self.sending.is_empty() && self.parking.is_empty() {
+            self.state = without;
+            self.rtt.answered();
+        } else {
+            greet(local, host);
+        }
+    }
+
+    /// Fails what waits to be sent and has waited, with the peer silent, for longer than it may.
+    fn fail_silent(&mut self, now: Instant, outcome: Outcome, host: &mut impl Host<T>) {
+        let heard = self.heard;
+        let mut judge = |since: Instant, timeout: Nanos| {
+            (now.since(since.max(heard)) >= timeout).then_some(outcome)
+        };
+        self.sending
+            .fail_waiting(host, |waiting| judge(waiting.since, waiting.timeout()));
+        self.parking
+            .fail(host, |waiting| judge(waiting.since, waiting.timeout()));
+    }
+
+    /// Ends what was under way in the association.
+    fn forget(&mut self, outcome: Outcome, host: &mut impl Host<T>) {
+        self.sending.fail_sent(outcome, host);
+        self.budget = Budget::new();
+        self.receiving.clear(host);
+        self.rtt.answered();
+    }
+}
+
+/// Asks a peer for its epoch, or whether it is still the one that we know.
+fn greet<T: Types>(local: Epoch, host: &mut impl Host<T>) {
+    answer(local, Epoch::NONE, host);
+}
+
+fn answer<T: Types>(local: Epoch, remote: Epoch, host: &mut impl Host<T>) {
+    host.transmit(Packet::Hello(Hello {
+        epoch: local,
+        echo: remote,
+    }));
+}

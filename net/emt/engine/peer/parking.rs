@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Messages whose receiving socket had no room for them.
+//!
+//! They have no number and take no place in the window, so that they are in nobody's way: other
+//! sockets of the same peer are reached as before. When the peer says that there is room they begin
+//! anew. If that is lost, one of them tries from time to time.
+
+use super::{
+    sending::{
+        fail_some,
+        Waiting, //
+    },
+    Peer, //
+};
+use crate::engine::{
+    fifo::Fifo,
+    host::{
+        Host,
+        Outbound,
+        Outcome,
+        Types, //
+    },
+    id::Id,
+    limits::{
+        MAX_RTO,
+        PARK_RETRY, //
+    },
+    time::{
+        Instant,
+        Nanos, //
+    },
+};
+use kernel::prelude::*;
+
+/// The messages for one port.
+struct Place<M> {
+    port: u16,
+    queue: Fifo<Waiting<M>>,
+    /// When one of them tries unasked.
+    retry: Instant,
+}
+
+/// The messages that wait for room at a peer.
+pub(super) struct Parking<M> {
+    places: KVec<Place<M>>,
+    /// Not after the first retry.
+    next: Instant,
+}
+
+/// Returns how long to wait before trying again what has been turned away `times` times.
+fn retry_after(times: u8) -> Nanos {
+    (PARK_RETRY << times.min(7)).min(MAX_RTO)
+}
+
+impl<M: Outbound> Parking<M> {
+    pub(super) const fn new() -> Self {
+        Self {
+            places: KVec::new(),
+            next: Instant::NEVER,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.next
+    }
+
+    fn place(&mut self, port: u16) -> Option<usize> {
+        self.places.iter().position(|place| place.port == port)
+    }
+
+    /// Queues a message behind those for the same port that wait; hands it back in `Ok` if there
+    /// are none, and in `Err` if memory is short.
+    pub(super) fn join(&mut self, now: Instant, message: M) -> Result<Option<M>, M> {
+        let at = self.place(message.ports().destination);
+        let Some(place) = at.and_then(|at| self.places.get_mut(at)) else {
+            return Ok(Some(message));
+        };
+        let waiting = Waiting {
+            message,
+            since: now,
+            parked: 0,
+        };
+        match place.queue.push_back(waiting, GFP_ATOMIC) {
+            Ok(()) => Ok(None),
+            Err(waiting) => Err(waiting.message),
+        }
+    }
+
+    /// Keeps a message that was turned away; hands it back if memory is short.
+    fn park(&mut self, now: Instant, waiting: Waiting<M>) -> Result<(), Waiting<M>> {
+        let port = waiting.message.ports().destination;
+        let retry = now.plus(retry_after(waiting.parked.saturating_sub(1)));
+        if let Some(place) = self.place(port).and_then(|at| self.places.get_mut(at)) {
+            return place.queue.push_back(waiting, GFP_ATOMIC);
+        }
+        if self.places.reserve(1, GFP_ATOMIC).is_err() {
+            return Err(waiting);
+        }
+        let mut queue = Fifo::new();
+        queue.push_back(waiting, GFP_ATOMIC)?;
+        self.next = self.next.min(retry);
+        let place = Place { port, queue, retry };
+        // There is room for it.
+        let _ = self.places.push_within_capacity(place);
+        Ok(())
+    }
+
+    /// Fails those for which `judge` has an outcome.
+    pub(super) fn fail<T>(
+        &mut self,
+        host: &mut impl Host<T>,
+        mut judge: impl FnMut(&Waiting<M>) -> Option<Outcome>,
+    ) where
+        T: Types<Outbound = M>,
+    {
+        for place in &mut self.places {
+            fail_some(&mut place.queue, host, &mut judge);
+        }
+        self.places.retain(|place| !place.queue.is_empty());
+    }
+}
+
+impl<T: Types> Peer<T> {
+    /// The receiver had no room for a transfer.
+    pub(super) fn on_busy(&mut self, now: Instant, id: Id, host: &mut impl Host<T>) {
+        let Some(outgoing) = self.sending.close(id) else {
+            return;
+        };
+        self.budget.release(outgoing.charged);
+        self.rtt.answered();
+        // It cannot begin anew when its beginning is gone: the receiver had it, and gave it up.
+        if outgoing.held > 0 {
+            return host.ended(outgoing.message, Outcome::TimedOut);
+        }
+        let waiting = Waiting {
+            message: outgoing.message,
+            since: now,
+            parked: outgoing.parked.saturating_add(1),
+        };
+        if let Err(waiting) = self.parking.park(now, waiting) {
+            host.ended(waiting.message, Outcome::NoMemory);
+        }
+    }
+
+    /// The receiver has room for `bytes`, and for one message in any case.
+    pub(super) fn on_wake(
+        &mut self,
+        now: Instant,
+        port: u16,
+        bytes: u32,
+        host: &mut impl Host<T>,
+    ) {
+        if let Some(at) = self.parking.place(port) {
+            self.unpark(now, at, bytes, host);
+        }
+    }
+
+    /// Lets messages of a place begin anew: one, and more as far as `bytes` go.
+    fn unpark(&mut self, now: Instant, at: usize, bytes: u32, host: &mut impl Host<T>) {
+        let Some(place) = self.parking.places.get_mut(at) else {
+            return;
+        };
+        let mut used = 0u32;
+        let mut last = 0;
+        while let Some(waiting) = place.queue.front() {
+            let more = used.saturating_add(waiting.message.len());
+            if used > 0 && more > bytes {
+                break;
+            }
+            used = more;
+            last = waiting.parked;
+            if let Some(waiting) = place.queue.pop_front() {
+                if let Err(waiting) = self.sending.wait(waiting) {
+                    host.ended(waiting.message, Outcome::NoMemory);
+                }
+            }
+        }
+        place.retry = now.plus(retry_after(last));
+        self.parking.next = self.parking.next.min(place.retry);
+        if place.queue.is_empty() {
+            let _ = self.parking.places.remove(at);
+        }
+        if self.parking.is_empty() {
+            self.parking.next = Instant::NEVER;
+        }
+    }
+
+    /// Lets one message of each place try again whose time has come.
+    pub(super) fn handle_parking_timeout(&mut self, now: Instant, host: &mut impl Host<T>) {
+        if now < self.parking.next {
+            return;
+        }
+        // From the end, since places may go away.
+        for at in (0..self.parking.places.len()).rev() {
+            let due = self.parking.places.get(at).is_some_and(|place| place.retry <= now);
+            if due {
+                self.unpark(now, at, 0, host);
+            }
+        }
+        let retries = self.parking.places.iter().map(|place| place.retry);
+        self.parking.next = retries.min().unwrap_or(Instant::NEVER);
+    }
+}
