@@ -20,6 +20,7 @@ use crate::{
         limits::{
             MAX_RESEND,
             MAX_RTO,
+            MIN_RTO,
             OLDEST_EACH,
             REORDERING, //
         },
@@ -99,14 +100,19 @@ impl<M: Outbound> Outgoing<M> {
     /// Returns the bytes that go out next.
     fn next_offset(&mut self) -> Option<u32> {
         let step = self.message.segment_len();
-        if let Some(range) = self.resend.first_mut() {
-            self.repeated = true;
-            let start = range.start;
+        let held = self.held / step * step;
+        while let Some(range) = self.resend.first_mut() {
+            // What it began with may have arrived meanwhile, and be gone.
+            let start = range.start.max(held);
             range.start = start.saturating_add(step);
+            let wanted = start < range.end;
             if range.len() == 0 {
                 let _ = self.resend.remove(0);
             }
-            return Some(start);
+            if wanted {
+                self.repeated = true;
+                return Some(start);
+            }
         }
         if self.sent >= self.limit {
             return None;
@@ -163,6 +169,8 @@ pub(super) struct Sending<M> {
     /// Longer ones that have something to send.
     active: KVec<Id>,
     turns: u32,
+    /// When to try again what could not begin for want of memory.
+    retry: Instant,
 }
 
 impl<M: Outbound> Sending<M> {
@@ -175,6 +183,7 @@ impl<M: Outbound> Sending<M> {
             again: Fifo::new(),
             active: KVec::new(),
             turns: 0,
+            retry: Instant::NEVER,
         }
     }
 
@@ -211,10 +220,11 @@ impl<M: Outbound> Sending<M> {
 
     /// Returns when the oldest packet under way should have been answered.
     pub(super) fn deadline(&self, rtt: &Rtt) -> Instant {
-        match self.flight.front() {
+        let answer = match self.flight.front() {
             Some((_, at)) => at.plus(rtt.timeout()),
             None => Instant::NEVER,
-        }
+        };
+        answer.min(self.retry)
     }
 
     /// Ends a transfer.
@@ -260,17 +270,22 @@ impl<M: Outbound> Sending<M> {
 
     /// Makes sure that no transfer, once begun, can be lost for want of memory.
     fn reserve(&mut self) -> Result {
-        let count = self.window.len() + 1;
+        // What has ended may still be in both, and what is in one may move to the other.
+        let count = self.flight.len() + self.again.len() + 1;
         self.flight.reserve_all(count, GFP_ATOMIC)?;
         self.again.reserve_all(count, GFP_ATOMIC)?;
-        let more = count.saturating_sub(self.active.len());
+        let more = (self.window.len() + 1).saturating_sub(self.active.len());
         self.active.reserve(more, GFP_ATOMIC)?;
         Ok(())
     }
 
     /// Gives a message a number and up to `unasked` bytes to send.
     fn begin(&mut self, now: Instant, waiting: Waiting<M>, unasked: u32) -> Result<Id, Waiting<M>> {
-        if self.window.is_full() || self.reserve().is_err() {
+        if self.window.is_full() {
+            return Err(waiting);
+        }
+        if self.reserve().is_err() {
+            self.retry = now.plus(MIN_RTO);
             return Err(waiting);
         }
         let (since, parked) = (waiting.since, waiting.parked);
@@ -293,11 +308,14 @@ impl<M: Outbound> Sending<M> {
                 let _ = self.flight.push_back((id, now), GFP_ATOMIC);
                 Ok(id)
             }
-            Err(outgoing) => Err(Waiting {
-                message: outgoing.message,
-                since,
-                parked,
-            }),
+            Err(outgoing) => {
+                self.retry = now.plus(MIN_RTO);
+                Err(Waiting {
+                    message: outgoing.message,
+                    since,
+                    parked,
+                })
+            }
         }
     }
 
@@ -406,8 +424,7 @@ impl<T: Types> Peer<T> {
                     true
                 }
                 Err(waiting) => {
-                    // It has lost its place, but not more: the next packet in either direction, or
-                    // the next timer, tries again.
+                    // It has lost its place, but not more: a timer tries again.
                     let _ = self.sending.short.push_back(waiting, GFP_ATOMIC);
                     false
                 }
@@ -606,13 +623,18 @@ impl<T: Types> Peer<T> {
         let Some(outgoing) = self.sending.window.get_mut(id) else {
             return;
         };
-        if outgoing.is_single() {
-            self.budget.release(outgoing.charged);
-            outgoing.charged = 0;
-            self.budget.lost(now, self.rtt.smoothed());
-        } else if outgoing.sent < outgoing.limit || outgoing.sent_at.max(outgoing.heard) == now {
+        let single = outgoing.is_single();
+        let goes_on = outgoing.sent < outgoing.limit || outgoing.sent_at.max(outgoing.heard) == now;
+        if !single && goes_on {
             let _ = self.sending.flight.push_back((id, now), GFP_ATOMIC);
             return;
+        }
+        // What waits in `again` takes nothing of the budget: all that does is in `flight`, and so
+        // has a timer.
+        self.budget.release(outgoing.charged);
+        outgoing.charged = 0;
+        if single {
+            self.budget.lost(now, self.rtt.smoothed());
         }
         let _ = self.sending.again.push_back(id, GFP_ATOMIC);
     }
@@ -643,7 +665,11 @@ impl<T: Types> Peer<T> {
         let held = held.min(outgoing.sent);
         if held > outgoing.held {
             outgoing.held = held;
-            outgoing.message.held(held);
+            // Packets that can still go out, asked for or as a probe, stay whole.
+            let step = outgoing.message.segment_len();
+            outgoing
+                .message
+                .held((held / step * step).min(outgoing.last_offset()));
             // What was sent unasked and has arrived is no longer under way.
             let charged = outgoing.unasked.saturating_sub(held).min(outgoing.charged);
             self.budget.acknowledge(outgoing.charged - charged);
@@ -673,6 +699,9 @@ impl<T: Types> Peer<T> {
 
     /// Looks for what should have been answered.
     pub(super) fn handle_sending_timeout(&mut self, now: Instant, host: &mut impl Host<T>) {
+        if now >= self.sending.retry {
+            self.sending.retry = Instant::NEVER;
+        }
         let timeout = self.rtt.timeout();
         let mut silent = false;
         for _ in 0..self.sending.flight.len() {
