@@ -20,10 +20,13 @@
 pub(crate) mod acks;
 pub(crate) mod budget;
 pub(crate) mod fifo;
+pub(crate) mod grants;
 pub(crate) mod host;
 pub(crate) mod id;
 pub(crate) mod limits;
+pub(crate) mod peer;
 pub(crate) mod received;
+pub(crate) mod room;
 pub(crate) mod rtt;
 pub(crate) mod runs;
 pub(crate) mod time;

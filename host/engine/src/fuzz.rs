@@ -61,7 +61,6 @@ pub fn parse(bytes: &[u8]) {
 }
 
 /// Whatever a peer does, nothing panics, caps hold, and nothing stays when it is gone.
-#[cfg(feature = "peer")]
 pub fn hostile(bytes: &[u8]) {
     crate::net::hostile(bytes);
 }
@@ -117,7 +116,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "peer")]
     proptest! {
         #![proptest_config(ProptestConfig {
             cases: 3_000,

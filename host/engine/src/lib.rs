@@ -25,7 +25,6 @@ use emt::{
 mod frame;
 pub mod fuzz;
 
-#[cfg(feature = "peer")]
 mod net;
-#[cfg(all(test, feature = "peer"))]
+#[cfg(test)]
 mod pair;

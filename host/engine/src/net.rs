@@ -11,6 +11,7 @@
 
 use crate::{
     engine::{
+        grants::Grants,
         host::{
             self,
             Outcome,
@@ -25,6 +26,7 @@ use crate::{
             Peer,
             Verdict, //
         },
+        room::Waiters,
         time::{
             Instant,
             Nanos,
@@ -169,16 +171,6 @@ impl host::Chunk for Chunk {
         (self.end - self.start) as usize
     }
 
-    fn advance(&mut self, len: usize) {
-        assert!(len < self.len(), "all of a chunk is taken away");
-        self.start += len as u32;
-    }
-
-    fn truncate(&mut self, len: usize) {
-        assert!(len < self.len(), "nothing of a chunk is taken away");
-        self.end = self.start + len as u32;
-    }
-
     fn append(&mut self, after: Self) {
         if self.number.is_none() {
             self.end += after.end - after.start;
@@ -288,6 +280,7 @@ pub(crate) enum Reader {
 const OVERHEAD: u64 = 256;
 
 struct Socket {
+    waiters: Waiters<usize>,
     capacity: u64,
     used: Rc<Cell<u64>>,
     queue: VecDeque<u64>,
@@ -297,13 +290,25 @@ struct Socket {
 
 impl Socket {
     /// Takes room for a message; an empty buffer takes any.
-    fn take(&self, len: u64) -> Result<u64, Unwilling> {
-        let (used, bytes) = (self.used.get(), len + OVERHEAD);
-        if used > 0 && used + bytes > self.capacity {
+    fn take(&mut self, now: Instant, peer: usize, len: u32) -> Result<u64, Unwilling> {
+        let (used, bytes) = (self.used.get(), u64::from(len) + OVERHEAD);
+        let fits = used == 0 || used + bytes <= self.capacity;
+        if !fits || !self.waiters.may_enter(now, &peer) {
+            self.waiters.turned_away(peer, bytes > self.capacity);
             return Err(Unwilling::Busy);
         }
+        self.waiters.entered(&peer, len);
         self.used.set(used + bytes);
         Ok(bytes)
+    }
+
+    /// Returns who is to be told that there is room, and how much.
+    fn to_wake(&mut self, now: Instant) -> Vec<(usize, u32)> {
+        let mut woken = Vec::new();
+        let free = self.capacity.saturating_sub(self.used.get());
+        let (free, capacity) = (free as u32, self.capacity as u32);
+        self.waiters.freed(now, free, capacity, &mut |peer, bytes| woken.push((peer, bytes)));
+        woken
     }
 }
 
@@ -334,7 +339,8 @@ struct Surroundings<'a> {
     ledger: &'a mut Ledger,
     sockets: &'a mut BTreeMap<u16, Socket>,
     out: &'a mut Vec<Frame>,
-    grants: &'a mut Vec<(usize, Id, Option<Progress>)>,
+    grants: &'a mut Grants<usize>,
+    granted: &'a mut Vec<(usize, Id, u32)>,
 }
 
 impl Surroundings<'_> {
@@ -378,17 +384,19 @@ impl host::Host<Types> for Surroundings<'_> {
 
     fn deliver(&mut self, ports: Ports, chunk: Chunk) -> Result<(), Unwilling> {
         let len = host::Chunk::len(&chunk) as u32;
+        let (now, there) = (self.now, self.there);
         let socket = self.socket(ports, len)?;
-        let bytes = socket.take(len.into())?;
+        let bytes = socket.take(now, there, len)?;
         socket.queue.push_back(bytes);
         self.ledger.deliver(self.now, self.here, ports, &chunk);
         Ok(())
     }
 
     fn reserve(&mut self, ports: Ports, total: u32, _first: &Chunk) -> Result<Room, Unwilling> {
+        let (now, there) = (self.now, self.there);
         let socket = self.socket(ports, total)?;
         Ok(Room {
-            bytes: socket.take(total.into())?,
+            bytes: socket.take(now, there, total)?,
             used: socket.used.clone(),
         })
     }
@@ -413,11 +421,24 @@ impl host::Host<Types> for Surroundings<'_> {
     }
 
     fn progress(&mut self, id: Id, progress: Progress) {
-        self.grants.push((self.there, id, Some(progress)));
+        let granted = &mut *self.granted;
+        self.grants.progress(self.there, id, progress, &mut |peer, id, limit| {
+            granted.push((*peer, id, limit))
+        });
+    }
+
+    fn stalled(&mut self, id: Id) {
+        let granted = &mut *self.granted;
+        self.grants.stalled(&self.there, id, &mut |peer, id, limit| {
+            granted.push((*peer, id, limit))
+        });
     }
 
     fn settled(&mut self, id: Id) {
-        self.grants.push((self.there, id, None));
+        let granted = &mut *self.granted;
+        self.grants.settled(&self.there, id, &mut |peer, id, limit| {
+            granted.push((*peer, id, limit))
+        });
     }
 }
 
@@ -468,6 +489,7 @@ struct Known {
 
 struct Station {
     peers: BTreeMap<usize, Known>,
+    grants: Grants<usize>,
     sockets: BTreeMap<u16, Socket>,
     /// Until when the card has something to send.
     card: Instant,
@@ -561,7 +583,8 @@ pub(crate) struct Net {
     queue: BinaryHeap<Reverse<Scheduled>>,
     order: u64,
     out: Vec<Frame>,
-    grants: Vec<(usize, Id, Option<Progress>)>,
+    /// Who may send on, at the host that something happens at.
+    granted: Vec<(usize, Id, u32)>,
     recorded: Vec<Frame>,
     /// The host that is no host of ours: what comes to it is only looked at.
     hostile: Option<usize>,
@@ -575,6 +598,7 @@ impl Net {
     pub(crate) fn new(seed: u64, hosts: usize, wiring: Wiring) -> Self {
         let station = || Station {
             peers: BTreeMap::new(),
+            grants: Grants::new(),
             sockets: BTreeMap::new(),
             card: Instant(0),
             waiting: false,
@@ -593,7 +617,7 @@ impl Net {
             queue: BinaryHeap::new(),
             order: 0,
             out: Vec::new(),
-            grants: Vec::new(),
+            granted: Vec::new(),
             recorded: Vec::new(),
             hostile: None,
             seen: Epoch::NONE,
@@ -614,6 +638,7 @@ impl Net {
     /// Opens a socket.
     pub(crate) fn listen(&mut self, host: usize, port: u16, capacity: u64, reader: Reader) {
         let socket = Socket {
+            waiters: Waiters::new(),
             capacity,
             used: Rc::new(Cell::new(0)),
             queue: VecDeque::new(),
@@ -758,7 +783,8 @@ impl Net {
             ledger: &mut self.ledger,
             sockets: &mut station.sockets,
             out: &mut self.out,
-            grants: &mut self.grants,
+            grants: &mut station.grants,
+            granted: &mut self.granted,
         };
         let result = call(&mut known.peer, now, &mut surroundings);
         self.flush(host);
@@ -798,8 +824,10 @@ impl Net {
             }
         }
         self.start_reading(host);
-        // Their turn comes with the scheduler of grants.
-        self.grants.clear();
+        for (other, id, limit) in mem::take(&mut self.granted) {
+            self.with(host, other, |peer, now, _| peer.grant(now, id, limit));
+            self.drive(host, other);
+        }
     }
 
     fn wait_for_card(&mut self, host: usize) {
@@ -1005,6 +1033,10 @@ impl Net {
                     socket.used.set(socket.used.get() - bytes);
                 }
             }
+            for (other, bytes) in socket.to_wake(self.now) {
+                self.with(host, other, |peer, _, _| peer.wake(port, bytes));
+                self.drive(host, other);
+            }
         }
         self.start_reading(host);
     }
@@ -1013,6 +1045,7 @@ impl Net {
     fn on_restart(&mut self, host: usize) {
         let station = &mut self.stations[host];
         station.peers.clear();
+        station.grants = Grants::new();
         station.card = self.now;
         let sockets: Vec<_> = station
             .sockets

@@ -46,12 +46,6 @@ pub(crate) trait Outbound {
 pub(crate) trait Chunk {
     fn len(&self) -> usize;
 
-    /// Takes away the first `len` bytes; there are more.
-    fn advance(&mut self, len: usize);
-
-    /// Takes away what comes after the first `len` bytes; there are more.
-    fn truncate(&mut self, len: usize);
-
     /// Puts the bytes of `after` at the end.
     fn append(&mut self, after: Self);
 }
@@ -134,8 +128,13 @@ pub(crate) trait Host<T: Types> {
     /// Is told the end of a message that was to be sent.
     fn ended(&mut self, message: T::Outbound, outcome: Outcome);
 
-    /// Is told how far the message `id` has come, which may only go on by grants.
+    /// Is told how far the message `id` has come, which goes on only by grants
+    /// ([`Peer::grant`](super::peer::Peer::grant)): when it begins, when its sender asks, and while it
+    /// is granted each time that it may get more.
     fn progress(&mut self, id: Id, progress: Progress);
+
+    /// Is told that the message `id` does not go on although it was granted.
+    fn stalled(&mut self, id: Id);
 
     /// Is told that the message `id` needs no more grants.
     fn settled(&mut self, id: Id);

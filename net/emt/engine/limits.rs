@@ -56,6 +56,13 @@ pub(crate) const MIN_WINDOW: u32 = 3_000;
 /// How many messages of several packets a peer may have under way to this host at once.
 pub(crate) const MAX_INCOMING: usize = 128;
 
+/// How many bytes each packet of a message brings at least, but for the last. This bounds what the
+/// memory of a message is more than its bytes.
+pub(crate) const MIN_SEGMENT: u32 = 512;
+
+/// For how many gaps of a message is asked at once.
+pub(crate) const GAPS_AT_ONCE: usize = 16;
+
 /// How many runs of bytes with gaps between them are kept of a message.
 pub(crate) const MAX_RUNS: usize = 64;
 
@@ -68,11 +75,14 @@ pub(crate) const MAX_BLOCKS_WAITING: usize = 256;
 /// To how many messages a device grants at once.
 pub(crate) const GRANTED_AT_ONCE: usize = 4;
 
-/// How many bytes of a message may be granted and not have arrived.
-pub(crate) const GRANT_WINDOW: u32 = 64 << 10;
+/// How many bytes may be granted at once to all of them, and not have arrived.
+pub(crate) const GRANTED_BYTES: u32 = 256 << 10;
 
-/// A grant is worth sending when it lets the sender send so many more bytes.
-pub(crate) const GRANT_STEP: u32 = 16 << 10;
+/// How many messages wait at a device to be granted.
+pub(crate) const MAX_GRANTS_WAITING: usize = 1024;
+
+/// After so many more bytes of a granted message its sender may be granted more.
+pub(crate) const GRANT_STEP: u32 = 8 << 10;
 
 /// Each so many grants, the oldest message is served instead of the shortest.
 pub(crate) const OLDEST_EACH: u32 = 16;
@@ -80,6 +90,15 @@ pub(crate) const OLDEST_EACH: u32 = 16;
 /// How soon a sender tries again to send to a socket that had no room, in case it was not told
 /// that there is some.
 pub(crate) const PARK_RETRY: Nanos = 10 * MILLISECOND;
+
+/// How many peers are remembered that wait for room in a socket's receive buffer.
+pub(crate) const MAX_WAITERS: usize = 1024;
+
+/// How many bytes such a peer is told of at least, if there are others.
+pub(crate) const MIN_SHARE: u32 = 4 << 10;
+
+/// How long a receive buffer is kept empty for a message that is larger than it.
+pub(crate) const BARRIER_TIME: Nanos = 200 * MILLISECOND;
 
 /// A message of which nothing has come for so long is given up by its receiver.
 pub(crate) const INCOMING_IDLE: Nanos = 30 * SECOND;

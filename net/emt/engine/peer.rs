@@ -20,6 +20,7 @@
 //! A Hello from a peer whose epoch we do not know changes nothing: we offer it an epoch of our own,
 //! and only a packet that shows it proves that the peer is there and that its Hello was no replay.
 
+mod incoming;
 mod parking;
 mod receiving;
 mod sending;
@@ -33,6 +34,7 @@ use super::{
         Ports,
         Types, //
     },
+    id::Id,
     limits::{
         CONFIRM_AFTER,
         PEER_IDLE,
@@ -299,7 +301,7 @@ impl<T: Types> Peer<T> {
         host: &mut impl Host<T>,
     ) -> Verdict {
         let behind = u32::from(segment.transfer.behind);
-        if behind >= WINDOW || !receiving::is_consistent(segment, &chunk) {
+        if behind >= WINDOW || !incoming::is_consistent(segment, &chunk) {
             return Verdict::Invalid;
         }
         if let Err(verdict) = self.accept(now, &segment.reliable, host) {
@@ -335,6 +337,16 @@ impl<T: Types> Peer<T> {
             }
         }
         Verdict::Good
+    }
+
+    /// Lets the peer send its message `id` up to `limit`.
+    pub(crate) fn grant(&mut self, now: Instant, id: Id, limit: u32) {
+        self.receiving.grant(now, id, limit, &self.rtt);
+    }
+
+    /// Tells the peer that a socket whose buffer was full has room for `bytes`.
+    pub(crate) fn wake(&mut self, port: u16, bytes: u32) {
+        self.receiving.tell(Block::Wake { port, bytes });
     }
 
     /// Handles a Hello.
@@ -517,7 +529,7 @@ impl<T: Types> Peer<T> {
     /// Fails what waits to be sent and has waited, with the peer silent, for longer than it may.
     fn fail_silent(&mut self, now: Instant, outcome: Outcome, host: &mut impl Host<T>) {
         let heard = self.heard;
-        let mut judge = |since: Instant, timeout: Nanos| {
+        let judge = |since: Instant, timeout: Nanos| {
             (now.since(since.max(heard)) >= timeout).then_some(outcome)
         };
         self.sending

@@ -7,7 +7,8 @@ use super::{
         ACK_DELAY,
         FIRST_RTO,
         MAX_RTO,
-        MIN_RTO, //
+        MIN_RTO,
+        REORDERING, //
     },
     time::Nanos, //
 };
@@ -59,6 +60,11 @@ impl Rtt {
             (self.srtt + 4 * self.rttvar + ACK_DELAY).max(MIN_RTO)
         };
         plain.saturating_mul(1 << self.backoff).min(MAX_RTO)
+    }
+
+    /// Returns how long a packet may be overtaken by others before it counts as lost (RFC 8985).
+    pub(crate) fn patience(&self) -> Nanos {
+        (self.srtt / 2).max(REORDERING)
     }
 
     /// Notes that a timeout has passed: the next is twice as long.

@@ -55,68 +55,53 @@ impl<C: Chunk> Runs<C> {
 
     /// Adds the bytes that belong at `start`.
     ///
-    /// Where they overlap with what is there, what is there stays. If they reach over several gaps,
-    /// only the first is filled; a sender that follows the protocol never sends such.
-    pub(crate) fn insert(&mut self, start: u32, mut bytes: C) -> Inserted {
+    /// They are nothing new, or all of them are: packets of one message do not overlap in part.
+    pub(crate) fn insert(&mut self, start: u32, bytes: C) -> Inserted {
         let Some(end) = u32::try_from(bytes.len())
             .ok()
             .and_then(|len| start.checked_add(len))
         else {
             return Inserted::NoRoom;
         };
-        // The first run that ends at or after the start: the only one that they can begin in.
+        // The first run that ends at or after the start: the only one that may be continued.
         let at = self.runs.partition_point(|run| run.end < start);
-        let (mut start, mut at) = (start, at);
-        if let Some(run) = self.runs.get(at) {
-            if run.start <= start {
-                if end <= run.end {
-                    return Inserted::Nothing;
-                }
-                bytes.advance((run.end - start) as usize);
-                start = run.end;
-            } else if run.start > end {
-                return self.insert_apart(at, start, end, bytes);
-            }
-        } else {
-            return self.insert_apart(at, start, end, bytes);
-        }
-        // The run that they may reach is the one they continue, or the first after their start.
         let continues = self.runs.get(at).is_some_and(|run| run.end == start);
         let next = if continues { at + 1 } else { at };
-        let mut end = end;
-        if let Some(run) = self.runs.get(next) {
-            if run.start < end {
-                bytes.truncate((run.start - start) as usize);
-                end = run.start;
-            }
+        match self.runs.get(next) {
+            Some(run) if run.start < end => return Inserted::Nothing,
+            Some(run) if run.start == end && continues => self.insert_between(at, bytes),
+            Some(run) if run.start == end => self.insert_before(next, start, bytes),
+            _ if continues => self.insert_after(at, end, bytes),
+            _ => return self.insert_apart(next, start, end, bytes),
         }
-        if start >= end {
-            return Inserted::Nothing;
+        Inserted::New(end - start)
+    }
+
+    /// Fills the gap after a run.
+    fn insert_between(&mut self, at: usize, bytes: C) {
+        let Ok(after) = self.runs.remove(at + 1) else {
+            return;
+        };
+        if let Some(run) = self.runs.get_mut(at) {
+            run.bytes.append(bytes);
+            run.bytes.append(after.bytes);
+            run.end = after.end;
         }
-        let new = end - start;
-        if !continues {
-            // They touch the next one, or else they would have been apart.
-            if let Some(run) = self.runs.get_mut(next) {
-                let after = core::mem::replace(&mut run.bytes, bytes);
-                run.bytes.append(after);
-                run.start = start;
-            }
-            return Inserted::New(new);
+    }
+
+    fn insert_before(&mut self, at: usize, start: u32, bytes: C) {
+        if let Some(run) = self.runs.get_mut(at) {
+            let after = core::mem::replace(&mut run.bytes, bytes);
+            run.bytes.append(after);
+            run.start = start;
         }
+    }
+
+    fn insert_after(&mut self, at: usize, end: u32, bytes: C) {
         if let Some(run) = self.runs.get_mut(at) {
             run.bytes.append(bytes);
             run.end = end;
         }
-        at = next;
-        if self.runs.get(at).is_some_and(|run| run.start == end) {
-            if let Ok(after) = self.runs.remove(at) {
-                if let Some(run) = self.runs.get_mut(at - 1) {
-                    run.bytes.append(after.bytes);
-                    run.end = after.end;
-                }
-            }
-        }
-        Inserted::New(new)
     }
 
     /// Adds bytes that touch no others.
@@ -187,16 +172,6 @@ mod tests {
             self.0.len()
         }
 
-        fn advance(&mut self, len: usize) {
-            for _ in 0..len {
-                let _ = self.0.remove(0);
-            }
-        }
-
-        fn truncate(&mut self, len: usize) {
-            self.0.truncate(len);
-        }
-
         fn append(&mut self, after: Self) {
             let _ = self.0.extend_from_slice(&after.0, GFP_KERNEL);
         }
@@ -258,10 +233,12 @@ mod tests {
         insert(&mut runs, 10, 20);
         assert_eq!(insert(&mut runs, 12, 18), Inserted::Nothing);
         assert_eq!(insert(&mut runs, 10, 20), Inserted::Nothing);
-        assert_eq!(insert(&mut runs, 15, 25), Inserted::New(5));
-        assert_eq!(insert(&mut runs, 5, 12), Inserted::New(5));
-        assert_eq!(insert(&mut runs, 0, 30), Inserted::New(5));
-        assert_eq!(take(&mut runs), Some(25));
+        assert_eq!(insert(&mut runs, 15, 25), Inserted::Nothing);
+        assert_eq!(insert(&mut runs, 5, 12), Inserted::Nothing);
+        assert_eq!(insert(&mut runs, 0, 30), Inserted::Nothing);
+        assert_eq!(insert(&mut runs, 0, 10), Inserted::New(10));
+        assert_eq!(insert(&mut runs, 20, 21), Inserted::New(1));
+        assert_eq!(take(&mut runs), Some(21));
     }
 
     #[test]

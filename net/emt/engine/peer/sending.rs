@@ -21,8 +21,7 @@ use crate::{
             MAX_RESEND,
             MAX_RTO,
             MIN_RTO,
-            OLDEST_EACH,
-            REORDERING, //
+            OLDEST_EACH, //
         },
         rtt::Rtt,
         runs::Range,
@@ -604,7 +603,7 @@ impl<T: Types> Peer<T> {
 
     /// What was sent clearly before something that has arrived is lost (RFC 8985).
     fn detect_losses(&mut self, now: Instant, arrived: Instant) {
-        let patience = (self.rtt.smoothed() / 2).max(REORDERING);
+        let patience = self.rtt.patience();
         while let Some(&(id, at)) = self.sending.flight.front() {
             if self.sending.window.contains(id) {
                 if at.plus(patience) >= arrived {

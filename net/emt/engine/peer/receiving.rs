@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Messages on their way from a peer.
+
+use super::{
+    incoming::Incoming,
+    Verdict, //
+};
+use crate::{
+    engine::{
+        acks::Unacknowledged,
+        fifo::Fifo,
+        host::{
+            Chunk,
+            Host,
+            Ports,
+            Types,
+            Unwilling, //
+        },
+        id::Id,
+        limits::{
+            MAX_BLOCKS_WAITING,
+            MAX_INCOMING,
+            WINDOW, //
+        },
+        received::{
+            Received,
+            Status, //
+        },
+        rtt::Rtt,
+        runs::Inserted,
+        time::Instant, //
+    },
+    wire::{
+        control::{
+            Block,
+            Blocks, //
+        },
+        reliable::{
+            Acks,
+            Segment, //
+        }, //
+    },
+};
+use kernel::prelude::*;
+
+/// What arrives from a peer, and what it is to be told.
+pub(super) struct Receiving<T: Types> {
+    received: Received,
+    pub(super) unacknowledged: Unacknowledged,
+    /// Messages of several packets, in no order.
+    incoming: KVec<Incoming<T>>,
+    /// Not after the first deadline of those.
+    next: Instant,
+    blocks: Fifo<Block>,
+}
+
+/// Adds a block; if there are too many it is lost, as it could be on the wire.
+fn push(blocks: &mut Fifo<Block>, block: Block) {
+    if blocks.len() < MAX_BLOCKS_WAITING {
+        let _ = blocks.push_back(block, GFP_ATOMIC);
+    }
+}
+
+impl<T: Types> Receiving<T> {
+    pub(super) const fn new() -> Self {
+        Self {
+            received: Received::new(),
+            unacknowledged: Unacknowledged::new(),
+            incoming: KVec::new(),
+            next: Instant::NEVER,
+            blocks: Fifo::new(),
+        }
+    }
+
+    /// Returns whether nothing is under way, nor to be told.
+    pub(super) fn is_empty(&self) -> bool {
+        self.incoming.is_empty()
+            && self.blocks.is_empty()
+            && self.unacknowledged.due() == Instant::NEVER
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called, or an acknowledgement
+    /// to be sent.
+    pub(super) fn deadline(&self) -> Instant {
+        self.next.min(self.unacknowledged.due())
+    }
+
+    /// Asks for what should have come, and gives up what has not come for too long.
+    pub(super) fn handle_timeout(&mut self, now: Instant, rtt: &Rtt, host: &mut impl Host<T>) {
+        if now < self.next {
+            return;
+        }
+        let (received, blocks) = (&mut self.received, &mut self.blocks);
+        let mut next = Instant::NEVER;
+        self.incoming.retain(|incoming| {
+            let stale = incoming.is_stale(now);
+            if stale {
+                received.turn_away(incoming.id);
+                settle(incoming, host);
+            } else {
+                incoming.handle_timeout(now, rtt, &mut |block| push(blocks, block));
+                next = next.min(incoming.deadline());
+                if incoming.is_stalled() {
+                    host.stalled(incoming.id);
+                }
+            }
+            !stale
+        });
+        self.next = next;
+    }
+
+    /// Queues something that the peer is to be told.
+    pub(super) fn tell(&mut self, block: Block) {
+        push(&mut self.blocks, block);
+    }
+
+    pub(super) fn has_blocks(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    /// Takes as many blocks as one packet has.
+    pub(super) fn take_blocks(&mut self) -> Blocks {
+        let mut packet = Blocks::new();
+        while !packet.is_full() {
+            match self.blocks.pop_front() {
+                Some(block) => packet.push(&block),
+                None => break,
+            };
+        }
+        packet
+    }
+
+    /// Returns what the packet acknowledges that is about to be sent.
+    pub(super) fn acks(&mut self, now: Instant) -> Acks {
+        self.unacknowledged.take(&self.received, now)
+    }
+
+    /// Takes note that the sender has ended all before `base`.
+    pub(super) fn advance(&mut self, base: Id, host: &mut impl Host<T>) {
+        self.received.advance(base);
+        if self.incoming.is_empty() {
+            return;
+        }
+        let received = &self.received;
+        self.incoming.retain(|incoming| {
+            let open = received.status(incoming.id) == Status::Open;
+            if !open {
+                settle(incoming, host);
+            }
+            open
+        });
+    }
+
+    /// Takes note that the sender has given up a transfer.
+    pub(super) fn on_abandon(&mut self, id: Id, host: &mut impl Host<T>) {
+        let in_window = id
+            .after(self.received.floor())
+            .is_some_and(|distance| distance < WINDOW);
+        if !in_window || self.received.status(id) != Status::Open {
+            return;
+        }
+        self.received.turn_away(id);
+        if let Some(at) = self.position(id) {
+            self.remove(at, host);
+        }
+    }
+
+    /// Forgets all that belongs to the association.
+    pub(super) fn clear(&mut self, host: &mut impl Host<T>) {
+        for incoming in &self.incoming {
+            settle(incoming, host);
+        }
+        *self = Self::new();
+    }
+
+    /// Handles a message that one packet holds.
+    pub(super) fn take_message(
+        &mut self,
+        now: Instant,
+        id: Id,
+        ports: Ports,
+        chunk: T::Chunk,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        if let Some(verdict) = self.ended(now, id) {
+            return verdict;
+        }
+        if self.position(id).is_some() {
+            return Verdict::Invalid;
+        }
+        match host.deliver(ports, chunk) {
+            Ok(()) => self.finish(now, id),
+            Err(unwilling) => self.turn_away(id, unwilling),
+        }
+    }
+
+    /// Handles a part of a message.
+    pub(super) fn take_segment(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        ports: Ports,
+        chunk: T::Chunk,
+        rtt: &Rtt,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        let id = segment.transfer.id;
+        if let Some(verdict) = self.ended(now, id) {
+            return verdict;
+        }
+        let at = match self.find_or_begin(now, segment, ports, &chunk, host) {
+            Ok(at) => at,
+            Err(verdict) => return verdict,
+        };
+        let Some(incoming) = self.incoming.get_mut(at) else {
+            return Verdict::Invalid;
+        };
+        let begins = incoming.is_new();
+        // It was checked that it fits.
+        let end = segment.offset.saturating_add(chunk.len() as u32);
+        let inserted = incoming.insert(now, segment.offset, chunk, rtt);
+        if let Some(message) = incoming.whole() {
+            return self.complete(now, at, message, host);
+        }
+        if segment.reliable.answer {
+            incoming.answer(end, &mut |block| push(&mut self.blocks, block));
+        }
+        let progress = if begins || segment.reliable.answer {
+            incoming.ungranted()
+        } else {
+            incoming.advanced()
+        };
+        if let Some(progress) = progress {
+            host.progress(id, progress);
+        }
+        self.next = self.next.min(incoming.deadline());
+        match inserted {
+            Inserted::New(_) => Verdict::Good,
+            Inserted::Nothing => Verdict::Duplicate,
+            Inserted::NoRoom => Verdict::NoMemory,
+        }
+    }
+
+    /// Lets the peer send a message up to `limit`.
+    pub(super) fn grant(&mut self, now: Instant, id: Id, limit: u32, rtt: &Rtt) {
+        let at = self.position(id);
+        if let Some(incoming) = at.and_then(|at| self.incoming.get_mut(at)) {
+            incoming.grant(now, limit, rtt, &mut |block| push(&mut self.blocks, block));
+            self.next = self.next.min(incoming.deadline());
+        }
+    }
+
+    /// Finds the message that a packet belongs to, or begins it.
+    fn find_or_begin(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        ports: Ports,
+        chunk: &T::Chunk,
+        host: &mut impl Host<T>,
+    ) -> Result<usize, Verdict> {
+        let len = chunk.len() as u32;
+        let id = segment.transfer.id;
+        if let Some(at) = self.position(id) {
+            let known = self.incoming.get_mut(at);
+            return match known.is_some_and(|known| known.admit(segment, ports, len)) {
+                true => Ok(at),
+                false => Err(Verdict::Invalid),
+            };
+        }
+        let full = self.incoming.len() >= MAX_INCOMING;
+        if full || self.incoming.reserve(1, GFP_ATOMIC).is_err() {
+            return Err(Verdict::NoMemory);
+        }
+        let room = match host.reserve(ports, segment.total, chunk) {
+            Ok(room) => room,
+            Err(unwilling) => return Err(self.turn_away(id, unwilling)),
+        };
+        let mut incoming = Incoming::new(now, segment, ports, room);
+        if !incoming.admit(segment, ports, len) {
+            return Err(Verdict::Invalid);
+        }
+        let at = self.incoming.len();
+        match self.incoming.push_within_capacity(incoming) {
+            Ok(()) => Ok(at),
+            Err(_) => Err(Verdict::NoMemory),
+        }
+    }
+
+    /// Hands a message over that is whole.
+    fn complete(
+        &mut self,
+        now: Instant,
+        at: usize,
+        message: T::Chunk,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        let Some(incoming) = self.remove(at, host) else {
+            return Verdict::Invalid;
+        };
+        match host.complete(incoming.ports, incoming.room, message) {
+            Ok(()) => self.finish(now, incoming.id),
+            // Its bytes are gone, so that it cannot be as if the last packet had been lost.
+            Err(Unwilling::Lost) => self.turn_away(incoming.id, Unwilling::Busy),
+            Err(unwilling) => self.turn_away(incoming.id, unwilling),
+        }
+    }
+
+    fn finish(&mut self, now: Instant, id: Id) -> Verdict {
+        self.received.finish(id);
+        self.unacknowledged.add(id, now);
+        Verdict::Good
+    }
+
+    /// Takes note that a socket does not take a message.
+    fn turn_away(&mut self, id: Id, unwilling: Unwilling) -> Verdict {
+        let block = match unwilling {
+            Unwilling::Busy => Block::Busy { id },
+            Unwilling::Refused(why) => Block::Refused { id, why },
+            Unwilling::Lost => return Verdict::NoMemory,
+        };
+        self.received.turn_away(id);
+        self.tell(block);
+        Verdict::Unwanted
+    }
+
+    /// Answers a packet of a transfer that has ended here, which the sender does not know.
+    fn ended(&mut self, now: Instant, id: Id) -> Option<Verdict> {
+        match self.received.status(id) {
+            Status::Open => None,
+            Status::Finished => {
+                self.unacknowledged.add(id, now);
+                self.unacknowledged.hurry(now);
+                Some(Verdict::Duplicate)
+            }
+            Status::TurnedAway => {
+                self.tell(Block::Busy { id });
+                Some(Verdict::Duplicate)
+            }
+        }
+    }
+
+    fn position(&self, id: Id) -> Option<usize> {
+        self.incoming.iter().position(|incoming| incoming.id == id)
+    }
+
+    fn remove(&mut self, at: usize, host: &mut impl Host<T>) -> Option<Incoming<T>> {
+        let incoming = self.incoming.remove(at).ok()?;
+        settle(&incoming, host);
+        Some(incoming)
+    }
+}
+
+/// Takes a message from the scheduler of grants.
+fn settle<T: Types>(incoming: &Incoming<T>, host: &mut impl Host<T>) {
+    if incoming.needs_grants {
+        host.settled(incoming.id);
+    }
+}
