@@ -183,7 +183,7 @@ mod tests {
         Progress {
             total,
             arrived,
-            limit: 64 << 10,
+            limit: 0,
         }
     }
 
