@@ -52,6 +52,7 @@ test: setup
 	@$(wb)/test $(if $(ARCH),--arch $(ARCH))
 
 shell: setup
+	@[ -t 0 ] || { echo "make shell wants a terminal; make demo does not" >&2; exit 1; }
 	@$(wb)/kernel $(kind)
 	@$(wb)/selftests
 	@$(wb)/guest $(kind)

@@ -48,3 +48,10 @@ kmake() {
 	mapfile -t tools < <(toolchain)
 	make -C "$LINUX" O="$SPACE/build-$kind" ARCH="$(target_of "$kind")" "${tools[@]}" "$@"
 }
+
+# warnings LOG: what the compilers said in a build's log in passing, each line with its number: a warning is a mistake that
+# compiles. Without the sums at the end, and without what Linux 7.3 itself gives with these compilers before any patch of ours.
+warnings() {
+	grep -nE '(^|[^a-z])warning:' "$1" | grep -vE 'warnings? (emitted|generated)|LOAD segment with RWX' |
+		grep -vE 'include/asm-generic/io\.h:.*null-pointer-arithmetic|/lib/test_fortify/|-mno-3dnow|struct `LocalModule` is never' || true
+}

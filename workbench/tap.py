@@ -32,7 +32,8 @@ class Suite:
 
 
 def selftest(name, text, status, log=None):
-    """One program's TAP. A program that ends before its plan is fulfilled has failed what it did not reach."""
+    """One program's TAP. A program that ends before its plan is fulfilled has failed what it did not reach; one without an
+    exit status, what ended is the machine it ran on."""
     suite, plan, seen = Suite(name, log), None, 0
     for line in text.splitlines():
         found = PLAN.match(line)
@@ -58,18 +59,23 @@ def selftest(name, text, status, log=None):
     if plan is None and status == EXIT_SKIP and not seen:
         lines = text.strip().splitlines()
         suite.skip(name, lines[-1] if lines else "")
-    elif plan is None:
+    elif plan is None and status is not None:
         suite.fail(name, f"printed no plan, exit status {status}")
     for missing in range(seen, plan or 0):
-        suite.fail(f"test {missing + 1} of {plan}", "never reported: " + ending(status))
+        why = "never reported: " + ending(status)
+        if missing == seen:
+            why += "; its last line: " + text.strip().splitlines()[-1]
+        suite.fail(f"test {missing + 1} of {plan}", why)
     if plan is not None and seen > plan:
         suite.fail(name, f"reported {seen} tests and planned {plan}")
-    if status not in (0, EXIT_SKIP) and not suite.failed:
+    if status not in (None, 0, EXIT_SKIP) and not suite.failed:
         suite.fail(name, ending(status))
     return suite
 
 
 def ending(status):
+    if status is None:
+        return "the guest ended"
     if status in EXIT_TIMEOUT:
         return "the program ran out of time"
     if status > 128:
@@ -77,8 +83,8 @@ def ending(status):
     return f"the program ended with status {status}"
 
 
-def selftests(folder):
-    """The suites that guest-selftests left in a folder; one without an exit status was cut off with the guest."""
+def selftests(folder, why):
+    """The suites that guest-selftests left in a folder; one without an exit status was cut off with the guest, and why."""
     for out in sorted(glob.glob(os.path.join(folder, "*.out"))):
         name = os.path.basename(out)[:-len(".out")]
         with open(out, errors="replace") as file:
@@ -88,9 +94,9 @@ def selftests(folder):
                 status = int(file.read())
         except (OSError, ValueError):
             status = None
-        suite = selftest(name, text, 0 if status is None else status, out)
+        suite = selftest(name, text, status, out)
         if status is None:
-            suite.fail(name, "the guest ended while it ran")
+            suite.failed.insert(0, (name, "the guest ended while it ran" + (f": {why}" if why else "")))
         yield suite
 
 
