@@ -344,6 +344,15 @@ impl<T: Types> Peer<T> {
         self.receiving.grant(now, id, limit, &self.rtt);
     }
 
+    /// Turns away the messages under way for whose room `is_closed`: their socket takes no more.
+    pub(crate) fn refuse(
+        &mut self,
+        host: &mut impl Host<T>,
+        is_closed: impl FnMut(&T::Room) -> bool,
+    ) {
+        self.receiving.refuse(host, is_closed);
+    }
+
     /// Tells the peer that a socket whose buffer was full has room for `bytes`.
     pub(crate) fn wake(&mut self, port: u16, bytes: u32) {
         self.receiving.tell(Block::Wake { port, bytes });

@@ -34,7 +34,8 @@ use crate::{
     wire::{
         control::{
             Block,
-            Blocks, //
+            Blocks,
+            Why, //
         },
         reliable::{
             Acks,
@@ -163,6 +164,22 @@ impl<T: Types> Receiving<T> {
         self.received.turn_away(id);
         if let Some(at) = self.position(id) {
             self.remove(at, host);
+        }
+    }
+
+    /// Turns away the messages for whose room `is_closed`.
+    pub(super) fn refuse(
+        &mut self,
+        host: &mut impl Host<T>,
+        mut is_closed: impl FnMut(&T::Room) -> bool,
+    ) {
+        let mut at = 0;
+        while let Some(incoming) = self.incoming.get(at) {
+            if !is_closed(&incoming.room) {
+                at += 1;
+            } else if let Some(closed) = self.remove(at, host) {
+                self.turn_away(closed.id, Unwilling::Refused(Why::NoSocket));
+            }
         }
     }
 
