@@ -137,7 +137,6 @@ impl Unacknowledged {
 #[kernel::macros::kunit_tests(emt_acks)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
 
     fn finish(received: &mut Received, unacknowledged: &mut Unacknowledged, id: u32, at: u64) {
         received.finish(Id(id));

@@ -94,7 +94,6 @@ impl Budget {
 #[kernel::macros::kunit_tests(emt_budget)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
 
     #[test]
     fn one_packet_always_goes() {

@@ -30,7 +30,6 @@ impl Id {
 #[kernel::macros::kunit_tests(emt_id)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
 
     #[test]
     fn numbers_go_round() {

@@ -137,7 +137,6 @@ impl Received {
 #[kernel::macros::kunit_tests(emt_received)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
 
     #[test]
     fn the_floor_waits_for_what_is_missing() {

@@ -93,7 +93,6 @@ mod tests {
         MILLISECOND,
         SECOND, //
     };
-    use kernel::prelude::*;
 
     #[test]
     fn the_first_sample_is_taken_as_it_is() {

@@ -6,6 +6,7 @@ use super::{
     host::Chunk,
     limits::MAX_RUNS, //
 };
+use core::iter::once;
 use kernel::prelude::*;
 
 /// A range of a message's bytes.
@@ -136,12 +137,9 @@ impl<C: Chunk> Runs<C> {
 
     /// Returns what is missing before `end`, the first gap first.
     pub(crate) fn gaps(&self, end: u32) -> impl Iterator<Item = Range> + '_ {
-        let starts = core::iter::once(0).chain(self.runs.iter().map(|run| run.end));
-        let ends = self
-            .runs
-            .iter()
-            .map(|run| run.start)
-            .chain(core::iter::once(end));
+        // Not as methods: `Init`, which the kernel's prelude brings, has one of that name.
+        let starts = Iterator::chain(once(0), self.runs.iter().map(|run| run.end));
+        let ends = Iterator::chain(self.runs.iter().map(|run| run.start), once(end));
         starts
             .zip(ends)
             .map(move |(start, stop)| Range {

@@ -6,7 +6,6 @@ use super::{
     raw_len,
     HEADER_LEN, //
 };
-use kernel::prelude::*;
 use zerocopy::big_endian::{
     U32,
     U64, //

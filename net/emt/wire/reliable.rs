@@ -7,7 +7,6 @@ use super::{
     HEADER_LEN, //
 };
 use crate::engine::id::Id;
-use kernel::prelude::*;
 use zerocopy::big_endian::{
     U16,
     U32, //

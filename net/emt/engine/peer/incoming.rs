@@ -318,7 +318,6 @@ pub(super) fn is_consistent<C: Chunk>(segment: &Segment, chunk: &C) -> bool {
 #[kernel::macros::kunit_tests(emt_incoming)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
 
     fn admits(total: u32, packets: &[(u32, u32)]) -> bool {
         let mut shape = Shape {
