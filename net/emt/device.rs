@@ -4,6 +4,7 @@
 
 use crate::{
     addr::LinkAddr,
+    engine::grants::Grants,
     error::{
         Counter,
         COUNTERS, //
@@ -12,6 +13,15 @@ use crate::{
     netns::{
         Netns,
         NETNS, //
+    },
+    socket::{
+        bound::Connectionless,
+        dgram::Dgram,
+        rdm::Rdm, //
+    },
+    station::{
+        self,
+        Stations, //
     },
     wire, //
 };
@@ -35,14 +45,17 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        new_spinlock_bh,
         rcu,
-        Arc, //
+        Arc,
+        SpinLockBh, //
     },
 };
 
 /// A device that carries EMT, for whoever sends through it or receives from it.
 ///
 /// It may outlive its being enabled by the time that a packet is under way.
+#[pin_data(PinnedDrop)]
 pub(crate) struct Link {
     netns: Arc<Netns>,
     dev: ARef<Device>,
@@ -51,9 +64,35 @@ pub(crate) struct Link {
     /// The device's address as a number. Asking the device is no cheaper than a call.
     address: Atomic<u64>,
     counters: Counters<COUNTERS>,
+    /// Set when the device is being disabled: no more stations.
+    closed: Atomic<bool>,
+    /// Whom reliable messages go to and come from.
+    #[pin]
+    pub(crate) stations: Stations,
+    /// Who of them may send on.
+    #[pin]
+    pub(crate) grants: SpinLockBh<Grants<LinkAddr>>,
 }
 
 impl Link {
+    fn new(
+        netns: Arc<Netns>,
+        dev: &Device,
+        address: LinkAddr,
+    ) -> impl PinInit<Self, Error> + use<'_> {
+        try_pin_init!(Self {
+            dev: dev.into(),
+            ifindex: dev.ifindex(),
+            loopback: dev.is_loopback(),
+            address: Atomic::new(address.to_bits()),
+            counters: Counters::new()?,
+            closed: Atomic::new(false),
+            stations <- Stations::new(),
+            grants <- new_spinlock_bh!(Grants::new(), "emt_grants"),
+            netns,
+        })
+    }
+
     pub(crate) fn netns(&self) -> &Netns {
         &self.netns
     }
@@ -68,6 +107,10 @@ impl Link {
 
     pub(crate) fn is_loopback(&self) -> bool {
         self.loopback
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
     }
 
     pub(crate) fn address(&self) -> LinkAddr {
@@ -88,8 +131,9 @@ impl Link {
     }
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
+#[pinned_drop]
+impl PinnedDrop for Link {
+    fn drop(self: Pin<&mut Self>) {
         self.netns.retire(self.counters());
     }
 }
@@ -132,6 +176,15 @@ impl Enabled {
     }
 }
 
+impl Drop for Enabled {
+    fn drop(&mut self) {
+        let link = self.link();
+        // Seen by who adds a station, as both take the lock of the table.
+        link.closed.store(true, Relaxed);
+        station::close_all(link);
+    }
+}
+
 /// Makes `dev` carry EMT.
 ///
 /// Fails with [`EOPNOTSUPP`] if it is not an Ethernet, with [`EEXIST`] if it is enabled, and with
@@ -142,17 +195,7 @@ pub(crate) fn enable(netns: Arc<Netns>, dev: &Device, _rtnl: &Rtnl) -> Result {
     if netns.link(dev.ifindex()).is_some() {
         return Err(EEXIST);
     }
-    let link = Arc::new(
-        Link {
-            dev: dev.into(),
-            ifindex: dev.ifindex(),
-            loopback: dev.is_loopback(),
-            address: Atomic::new(LinkAddr::new(address).to_bits()),
-            counters: Counters::new()?,
-            netns: netns.clone(),
-        },
-        GFP_KERNEL,
-    )?;
+    let link = Arc::pin_init(Link::new(netns.clone(), dev, LinkAddr::new(address)), GFP_KERNEL)?;
     netns
         .insert(Enabled::new(link)?)
         .map_err(|(_enabled, error)| error)
@@ -165,12 +208,18 @@ pub(crate) fn disable(netns: &Netns, ifindex: i32, _rtnl: &Rtnl) -> Result {
     let enabled = netns.remove(ifindex).ok_or(ENODEV)?;
     // Waits until no packet is being received from it.
     drop(enabled);
-    for sock in netns.dgrams.lookup_all(&rcu::read_lock()) {
-        if sock.bound_ifindex() == ifindex {
+    report_down::<Dgram>(netns, ifindex);
+    report_down::<Rdm>(netns, ifindex);
+    Ok(())
+}
+
+/// Tells the sockets that are bound to a device that it does not carry EMT any more.
+fn report_down<T: Connectionless>(netns: &Netns, ifindex: i32) {
+    for sock in T::ports(netns).lookup_all(&rcu::read_lock()) {
+        if sock.bound().ifindex() == ifindex {
             sock.report_error(ENETDOWN);
         }
     }
-    Ok(())
 }
 
 /// Follows the devices.

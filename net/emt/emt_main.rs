@@ -9,12 +9,17 @@
 
 mod addr;
 mod device;
+mod drive;
+mod engine;
 mod error;
 mod input;
+mod message;
 mod netns;
 mod output;
 mod reason;
 mod socket;
+mod station;
+mod transport;
 mod wire;
 
 use kernel::{
@@ -46,6 +51,7 @@ struct Module {
     devices: NotifierRegistration<device::Follow>,
     namespaces: namespace::Registration<netns::Netns>,
     dgrams: ProtoRegistration<socket::dgram::Dgram>,
+    rdms: ProtoRegistration<socket::rdm::Rdm>,
     reasons: dropreason::Registration,
 }
 
@@ -55,6 +61,7 @@ impl kernel::InPlaceModule for Module {
         try_pin_init!(Self {
             reasons: reason::REASONS.register()?,
             dgrams: socket::dgram::PROTO.register()?,
+            rdms: socket::rdm::PROTO.register()?,
             namespaces: netns::NETNS.register()?,
             devices <- NotifierRegistration::new(),
             family: family::Registration::new()?,

@@ -22,10 +22,15 @@ pub(crate) enum Counter {
     RxQueueFull,
     RxFiltered,
     RxNoMemory,
+    RxControl,
+    RxDuplicate,
+    RxBadTag,
+    RxInvalid,
+    RxTurnedAway,
 }
 
 /// How many counters there are.
-pub(crate) const COUNTERS: usize = Counter::RxNoMemory as usize + 1;
+pub(crate) const COUNTERS: usize = Counter::RxTurnedAway as usize + 1;
 
 /// Why a packet that arrived was not delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +57,10 @@ pub(crate) enum Refusal {
     Filtered,
     /// Memory is short.
     NoMemory,
+    /// Of no association that exists.
+    BadTag,
+    /// Contradicts itself, or what is known.
+    Invalid,
 }
 
 impl Refusal {
@@ -69,6 +78,8 @@ impl Refusal {
             Self::QueueFull => Counter::RxQueueFull,
             Self::Filtered => Counter::RxFiltered,
             Self::NoMemory => Counter::RxNoMemory,
+            Self::BadTag => Counter::RxBadTag,
+            Self::Invalid => Counter::RxInvalid,
         }
     }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From a device to a socket: frame in, datagram in a receive queue.
+//! From a device to a socket or a station: frame in, checked, header off, and on to whom it is for.
 //!
-//! All in softirq context, without taking a lock but that of the receive queue.
+//! All in softirq context. Datagrams take no lock but that of the receive queue.
+
+mod reliable;
 
 use crate::{
     addr::{
@@ -15,10 +17,14 @@ use crate::{
         Counter,
         Refusal, //
     },
-    socket::dgram::Dgram,
+    socket::{
+        bound,
+        dgram::Dgram, //
+    },
     wire::{
         Addresses,
         Header,
+        Kind,
         ETHERNET_LEN,
         HEADER_LEN, //
     },
@@ -52,17 +58,25 @@ impl Input {
 }
 
 impl Handler for Input {
-    fn receive(&self, skb: SkBuff) {
+    fn receive(&self, mut skb: SkBuff) {
         if skb.packet_type() == PacketType::OtherHost {
             return skb.drop_reason(DropReason::OTHERHOST);
         }
-        match receive(&self.0, skb) {
+        let link = &self.0;
+        let result = match check(&mut skb) {
+            Err(refusal) => Err((skb, refusal)),
+            Ok((header, addresses)) if header.kind == Kind::Datagram => {
+                receive(link, skb, &header, &addresses)
+            }
+            Ok((header, addresses)) => reliable::receive(link, skb, &header, &addresses),
+        };
+        match result {
             Ok(payload) => {
-                self.0.count(Counter::RxPackets, 1);
-                self.0.count(Counter::RxBytes, payload);
+                link.count(Counter::RxPackets, 1);
+                link.count(Counter::RxBytes, payload);
             }
             Err((skb, refusal)) => {
-                self.0.count(refusal.counter(), 1);
+                link.count(refusal.counter(), 1);
                 skb.drop_reason(refusal.into());
             }
         }
@@ -72,21 +86,27 @@ impl Handler for Input {
 /// A refused packet goes back to be counted and freed in one place.
 type Refused = (SkBuff, Refusal);
 
-/// Takes a packet to its socket; returns the length of its payload.
-fn receive(link: &Link, mut skb: SkBuff) -> Result<usize, Refused> {
-    let (header, source) = match check(link, &mut skb) {
-        Ok(checked) => checked,
-        Err(refusal) => return Err((skb, refusal)),
+/// Takes a datagram to its socket; returns the length of its payload.
+fn receive(
+    link: &Link,
+    skb: SkBuff,
+    header: &Header,
+    addresses: &Addresses,
+) -> Result<usize, Refused> {
+    let source = Endpoint {
+        ifindex: link.ifindex(),
+        link: addresses.from,
+        port: header.source_port,
     };
     let guard = rcu::read_lock();
-    match find(link, &guard, header.destination_port, &source) {
+    match bound::find::<Dgram>(link.netns(), &guard, header.destination_port, &source) {
         Some(sock) => deliver(sock, skb, source),
         None => Err((skb, Refusal::NoSocket)),
     }
 }
 
-/// Checks all of a packet, takes its header off and cuts it to its length.
-fn check(link: &Link, skb: &mut SkBuff) -> Result<(Header, Endpoint), Refusal> {
+/// Checks all of a packet, takes the common header off and cuts it to its length.
+fn check(skb: &mut SkBuff) -> Result<(Header, Addresses), Refusal> {
     let ethernet = skb.mac_header::<ETHERNET_LEN>().ok_or(Refusal::TooShort)?;
     let addresses = Addresses::parse(&ethernet);
     let header = skb.peek::<HEADER_LEN>().ok_or(Refusal::TooShort)?;
@@ -106,30 +126,7 @@ fn check(link: &Link, skb: &mut SkBuff) -> Result<(Header, Endpoint), Refusal> {
         return Err(Refusal::BadChecksum);
     }
     skb.advance(HEADER_LEN).map_err(|_| Refusal::TooShort)?;
-    let source = Endpoint {
-        ifindex: link.ifindex(),
-        link: addresses.from,
-        port: header.source_port,
-    };
-    Ok((header, source))
-}
-
-/// Finds the socket that wants packets from `source` for `port`.
-fn find<'a>(
-    link: &'a Link,
-    guard: &'a rcu::Guard,
-    port: u16,
-    source: &Endpoint,
-) -> Option<&'a Sock<Dgram>> {
-    link.netns()
-        .dgrams
-        .lookup(usize::from(port), guard)
-        .find(|sock| sock.is_bound_to(port, source.ifindex))
-        .filter(|sock| sock.accepts(source) && !sock.is_receive_shutdown())
-        .filter(|sock| match sock.bound_dev_if() {
-            0 => true,
-            ifindex => ifindex == source.ifindex,
-        })
+    Ok((header, addresses))
 }
 
 /// Puts a datagram into a socket's receive queue, with its source noted on it.

@@ -6,10 +6,14 @@
 //!
 //! 1. the RTNL, under which devices are enabled and disabled;
 //! 2. a socket's lock;
-//! 3. `Netns::dgrams`, the lock of the table of sockets (BH);
+//! 3. `Netns::dgrams` and `Netns::rdms`, the locks of the tables of sockets (BH);
 //! 4. `Netns::links`, the lock of the table of devices (BH).
 //!
-//! Receiving takes none of them: it comes with its device and finds the socket under RCU.
+//! Receiving datagrams takes none of them: it comes with its device and finds the socket under RCU.
+//!
+//! Reliable messages take the lock of a station (BH), never two of them, and inside it those of
+//! `Link::grants`, of `Rdm::waiters` or of a receive queue, which are leaves, as are the locks of
+//! the tables of stations and of timers. A packet is handed to a device with none of them held.
 
 use crate::{
     addr::LinkAddr,
@@ -17,8 +21,15 @@ use crate::{
         Enabled,
         Link, //
     },
+    engine::{
+        limits::MAX_MESSAGE,
+        time::Instant, //
+    },
     error::COUNTERS,
-    socket::dgram::Dgram, //
+    socket::{
+        dgram::Dgram,
+        rdm::Rdm, //
+    },
 };
 use kernel::{
     alloc::kvec::InsertError,
@@ -40,6 +51,11 @@ use kernel::{
         ArcBorrow,
         SpinLockBh, //
     },
+    time::{
+        self,
+        Delta,
+        Monotonic, //
+    },
 };
 
 /// Finds a namespace's [`Netns`].
@@ -57,8 +73,15 @@ pub(crate) struct Netns {
     /// The bound datagram sockets, by port.
     #[pin]
     pub(crate) dgrams: SockTable<Dgram, BUCKETS>,
+    /// The bound sockets for reliable messages, by port.
+    #[pin]
+    pub(crate) rdms: SockTable<Rdm, BUCKETS>,
+    /// The longest reliable message in bytes.
+    pub(crate) max_message: Atomic<u32>,
     /// What the devices have counted that no longer carry EMT.
     retired: [Atomic<u64>; COUNTERS],
+    /// When it began: the engine's time counts from there.
+    start: time::Instant<Monotonic>,
 }
 
 impl State for Netns {
@@ -70,7 +93,10 @@ impl State for Netns {
         try_pin_init!(Self {
             links <- new_spinlock_bh!(KVec::new(), "emt_links"),
             dgrams <- SockTable::new(),
+            rdms <- SockTable::new(),
+            max_message: Atomic::new(MAX_MESSAGE),
             retired: [const { Atomic::new(0) }; COUNTERS],
+            start: time::Instant::now(),
         })
     }
 
@@ -121,6 +147,31 @@ impl Netns {
         let mut links = self.links.lock();
         let at = position(&links, ifindex).ok()?;
         links.remove(at).ok()
+    }
+
+    /// Returns the time for the engine.
+    pub(crate) fn now(&self) -> Instant {
+        // Never negative: the clock does not go back. From 1 on, so that it is later than 0.
+        Instant(self.start.elapsed().as_nanos() as u64 + 1)
+    }
+
+    /// Returns the time of the clock for that of the engine.
+    pub(crate) fn clock(&self, at: Instant) -> time::Instant<Monotonic> {
+        self.start + Delta::from_nanos(i64::try_from(at.0).unwrap_or(i64::MAX))
+    }
+
+    /// Returns the bytes of the longest reliable message.
+    pub(crate) fn max_message(&self) -> u32 {
+        self.max_message.load(Relaxed)
+    }
+
+    /// Finds the device for a destination at interface `ifindex`, as [`route`](Self::route) does.
+    pub(crate) fn egress(&self, ifindex: i32) -> Result<Arc<Link>> {
+        let links = self.links.lock();
+        match ifindex {
+            0 => only(&links).cloned(),
+            ifindex => find(&links, ifindex).cloned().ok_or(ENODEV),
+        }
     }
 
     /// Finds a device by its interface index.

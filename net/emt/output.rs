@@ -7,12 +7,21 @@ use crate::{
         Endpoint,
         LinkAddr, //
     },
+    device::Link,
     error::Counter,
     netns::Route,
-    socket::dgram::Dgram,
+    socket::{
+        bound::Connectionless,
+        dgram::Dgram, //
+    },
     wire::{
+        association::{
+            Reset,
+            RESET_BODY, //
+        },
         Addresses,
         Header,
+        Kind,
         CHECKSUM_OFFSET,
         ETHERTYPE,
         HEADER_LEN,
@@ -48,7 +57,7 @@ pub(crate) fn send(
         return Err(EMSGSIZE);
     }
     let skb = sock.send_skb::<HEADROOM>(msg)?;
-    let route = sock.netns().route(to.ifindex, to.link)?;
+    let route = sock.bound().netns().route(to.ifindex, to.link)?;
     if payload > route.max_payload {
         return Err(EMSGSIZE);
     }
@@ -65,7 +74,7 @@ pub(crate) fn send(
     result.map(|()| payload)
 }
 
-/// Puts the headers before the payload and hands the packet to the device.
+/// Puts the header before the payload and sends the packet.
 fn transmit(route: &Route, mut skb: SkBuff, header: &Header, to: LinkAddr) -> Result {
     let addresses = Addresses {
         to,
@@ -73,7 +82,11 @@ fn transmit(route: &Route, mut skb: SkBuff, header: &Header, to: LinkAddr) -> Re
     };
     skb.push(&header.emit(addresses.sum()))?;
     skb.set_partial_checksum(CHECKSUM_OFFSET)?;
+    emit(route, skb, to)
+}
 
+/// Hands a packet to the device, or to that of this host which has the address.
+pub(crate) fn emit(route: &Route, mut skb: SkBuff, to: LinkAddr) -> Result {
     let ethernet = EthernetHeader {
         to: to.octets(),
         from: route.from.octets(),
@@ -94,4 +107,19 @@ fn transmit(route: &Route, mut skb: SkBuff, header: &Header, to: LinkAddr) -> Re
         }
     }
     dev.xmit(skb, &ethernet)
+}
+
+/// Tells the sender of a packet, of whom nothing is known here, that its tag means nothing.
+pub(crate) fn send_reset(link: &Link, to: LinkAddr, reset: &Reset) {
+    let send = || {
+        let route = link.netns().route(link.ifindex(), to)?;
+        let header = Header::new(Kind::Reset, (0, 0), 0).ok_or(EINVAL)?;
+        let mut skb = SkBuff::alloc(HEADROOM, RESET_BODY, GFP_ATOMIC)?;
+        skb.put(&reset.emit())?;
+        transmit(&route, skb, &header, to)
+    };
+    match send() {
+        Ok(()) => link.count(Counter::TxPackets, 1),
+        Err(_) => link.count(Counter::TxErrors, 1),
+    }
 }

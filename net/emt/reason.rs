@@ -10,7 +10,7 @@ use kernel::net::dropreason::{
 };
 
 /// The names of EMT's own reasons; the others have one in the core.
-pub(crate) static REASONS: ReasonList<7> = ReasonList::new(
+pub(crate) static REASONS: ReasonList<9> = ReasonList::new(
     Subsystem::EMT,
     [
         c"EMT_UNSPEC",
@@ -20,6 +20,8 @@ pub(crate) static REASONS: ReasonList<7> = ReasonList::new(
         c"EMT_BAD_LENGTH",
         c"EMT_BAD_CHECKSUM",
         c"EMT_BAD_ADDRESS",
+        c"EMT_BAD_TAG",
+        c"EMT_INVALID",
     ],
 );
 
@@ -37,6 +39,8 @@ impl From<Refusal> for DropReason {
             Refusal::QueueFull => Self::SOCKET_RCVBUFF,
             Refusal::Filtered => Self::SOCKET_FILTER,
             Refusal::NoMemory => Self::NOMEM,
+            Refusal::BadTag => Self::new(Subsystem::EMT, 7),
+            Refusal::Invalid => Self::new(Subsystem::EMT, 8),
         }
     }
 }

@@ -2,15 +2,19 @@
 
 //! The family: which types of sockets there are.
 
+pub(crate) mod bound;
 pub(crate) mod dgram;
 mod ioctl;
+mod option;
 mod peer;
+pub(crate) mod rdm;
 
 use crate::{
     addr::AF_EMT,
     netns::NETNS, //
 };
 use dgram::Dgram;
+use rdm::Rdm;
 use kernel::{
     net::{
         family::Family,
@@ -22,8 +26,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// `SOCK_DGRAM`, which some machines number differently.
+// Some machines number them differently.
 const SOCK_DGRAM: u32 = kernel::net::socket::SOCK_DGRAM;
+const SOCK_RDM: u32 = kernel::net::socket::SOCK_RDM;
 
 /// AF_EMT.
 pub(crate) struct Emt;
@@ -33,13 +38,17 @@ impl Family for Emt {
     const NUMBER: u16 = AF_EMT;
 
     fn create(new: NewSocket<'_>, protocol: c_int) -> Result<Attached> {
-        match new.kind() {
-            SOCK_DGRAM if protocol == 0 => {
-                let netns = NETNS.get(new.net()).ok_or(EAFNOSUPPORT)?;
-                new.attach(Dgram::new(netns))
-            }
-            SOCK_DGRAM => Err(EPROTONOSUPPORT),
-            _ => Err(ESOCKTNOSUPPORT),
+        let kind = new.kind();
+        if !matches!(kind, SOCK_DGRAM | SOCK_RDM) {
+            return Err(ESOCKTNOSUPPORT);
+        }
+        if protocol != 0 {
+            return Err(EPROTONOSUPPORT);
+        }
+        let netns = NETNS.get(new.net()).ok_or(EAFNOSUPPORT)?;
+        match kind {
+            SOCK_DGRAM => new.attach(Dgram::new(netns)),
+            _ => new.attach(Rdm::new(netns)),
         }
     }
 }

@@ -31,10 +31,39 @@
 #define EMT_PORT_RESERVED	1024
 
 /*
- * Type, at level SOL_EMT, of the ancillary message (struct sock_extended_err)
- * that comes with what recvmsg() takes from the error queue.
+ * Options of SOCK_RDM sockets, at level SOL_EMT.
+ *
+ * EMT_RECVERR (int, 0 or 1, default 0): errors of single messages are put on
+ * the error queue. Whether or not they are, they are reported once by SO_ERROR
+ * or by the next operation.
+ *
+ * EMT_NOTIFY (int, 0 or 1, default 0): a notice is put on the error queue for
+ * each message that the receiving socket has.
+ *
+ * EMT_USER_TIMEOUT (unsigned int, milliseconds, not 0, default 10000): how long
+ * a peer may be silent before a message to it has failed. For messages that are
+ * sent afterwards.
  */
-#define EMT_RECVERR	1
+#define EMT_RECVERR		1
+#define EMT_NOTIFY		2
+#define EMT_USER_TIMEOUT	3
+
+/*
+ * Ancillary messages, at level SOL_EMT.
+ *
+ * EMT_RECVERR (struct sock_extended_err) comes with what recvmsg() with
+ * MSG_ERRQUEUE takes from the error queue. ee_errno is the error, or 0 for a
+ * notice of delivery; ee_origin is SO_EE_ORIGIN_LOCAL, ee_type one of EMT_EE_*,
+ * ee_info the length of the message and ee_data its cookie. The address that
+ * the message was sent to follows it (SO_EE_OFFENDER) and is msg_name.
+ *
+ * EMT_COOKIE (__u32) goes with a message that is sent; 0 if there is none.
+ */
+#define EMT_COOKIE	4
+
+/* ee_type */
+#define EMT_EE_FAILED		1	/* the message has failed */
+#define EMT_EE_DELIVERED	2	/* the receiving socket has the message */
 
 /**
  * struct sockaddr_emt - the address of an EMT socket
@@ -146,6 +175,13 @@ struct emt_devlist {
  * @rx_queue_full: packets dropped because the socket's receive buffer was full
  * @rx_filtered: packets that the socket's filter rejected
  * @rx_no_memory: packets dropped for want of memory
+ * @rx_control: packets of reliable messages' own business: acknowledgements,
+ *	grants and the like
+ * @rx_duplicate: packets of reliable messages that brought nothing new
+ * @rx_bad_tag: packets of an association that does not exist
+ * @rx_invalid: packets that contradict themselves or what is known
+ * @rx_turned_away: packets of reliable messages that their socket had no room
+ *	for or did not take; their senders know
  */
 struct emt_stats {
 	__aligned_u64	rx_packets;
@@ -164,6 +200,11 @@ struct emt_stats {
 	__aligned_u64	rx_queue_full;
 	__aligned_u64	rx_filtered;
 	__aligned_u64	rx_no_memory;
+	__aligned_u64	rx_control;
+	__aligned_u64	rx_duplicate;
+	__aligned_u64	rx_bad_tag;
+	__aligned_u64	rx_invalid;
+	__aligned_u64	rx_turned_away;
 };
 
 /**

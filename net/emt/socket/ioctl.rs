@@ -2,7 +2,7 @@
 
 //! Ioctls: the queues' lengths, and the devices of the socket's namespace.
 
-use super::dgram::Dgram;
+use super::bound::Connectionless;
 use crate::{
     device,
     error::COUNTERS,
@@ -76,7 +76,11 @@ const _: () = {
 };
 
 /// Performs one of the ioctls of a socket.
-pub(super) fn ioctl(sock: &Sock<Dgram>, cmd: u32, arg: UserPtr) -> Result<c_int> {
+pub(super) fn ioctl<T: Connectionless>(
+    sock: &Sock<T>,
+    cmd: u32,
+    arg: UserPtr,
+) -> Result<c_int> {
     match cmd {
         SIOCINQ => write(arg, &(sock.first_len() as c_int)),
         SIOCOUTQ => write(arg, &sock.wmem_alloc()),
@@ -90,8 +94,8 @@ pub(super) fn ioctl(sock: &Sock<Dgram>, cmd: u32, arg: UserPtr) -> Result<c_int>
             }
             device::disable(netns, ifindex, rtnl)
         }),
-        uapi::SIOCEMTGETDEVS => list(sock.netns(), arg),
-        uapi::SIOCEMTGETSTATS => stats(sock.netns(), arg),
+        uapi::SIOCEMTGETDEVS => list(sock.bound().netns(), arg),
+        uapi::SIOCEMTGETSTATS => stats(sock.bound().netns(), arg),
         _ => Err(ENOIOCTLCMD),
     }
 }
@@ -119,8 +123,8 @@ fn pointer(address: u64) -> Result<UserPtr> {
 }
 
 /// Changes what the device that `arg` names does, with the RTNL held.
-fn configure(
-    sock: &Sock<Dgram>,
+fn configure<T: Connectionless>(
+    sock: &Sock<T>,
     arg: UserPtr,
     change: impl FnOnce(&Arc<Netns>, i32, &Rtnl) -> Result,
 ) -> Result<c_int> {
@@ -131,7 +135,7 @@ fn configure(
     if request.flags != 0 {
         return Err(EINVAL);
     }
-    change(sock.netns(), request.ifindex, &RtnlGuard::new())?;
+    change(sock.bound().netns(), request.ifindex, &RtnlGuard::new())?;
     Ok(0)
 }
 

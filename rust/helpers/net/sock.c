@@ -307,4 +307,21 @@ __rust_helper void __user *rust_helper_compat_ptr(compat_uptr_t uptr)
 }
 #endif
 
+__rust_helper void *rust_helper_cmsg_find(struct msghdr *msg, int level,
+					  int type, size_t len)
+{
+	struct cmsghdr *cmsg;
+
+	for_each_cmsghdr(cmsg, msg) {
+		if (!CMSG_OK(msg, cmsg))
+			return ERR_PTR(-EINVAL);
+		if (cmsg->cmsg_level != level || cmsg->cmsg_type != type)
+			continue;
+		if (cmsg->cmsg_len != CMSG_LEN(len))
+			return ERR_PTR(-EINVAL);
+		return CMSG_DATA(cmsg);
+	}
+	return NULL;
+}
+
 #endif

@@ -6,6 +6,7 @@
 
 use crate::{
     bindings,
+    error::from_err_ptr,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -136,6 +137,25 @@ impl<'a> SendMsg<'a> {
     pub(super) fn has_control(&self) -> bool {
         // SAFETY: The message is valid.
         unsafe { (*self.msg.get()).msg_controllen != 0 }
+    }
+
+    /// Returns the ancillary data of a level and type, if there is any.
+    ///
+    /// Fails with [`EINVAL`] if it has another length than a `T`, or if the ancillary data is
+    /// malformed.
+    pub fn control<T: FromBytes>(&mut self, level: c_int, kind: c_int) -> Result<Option<T>> {
+        if !self.has_control() {
+            return Ok(None);
+        }
+        // SAFETY: The message is valid; the socket layer has copied its ancillary data.
+        let data = unsafe { bindings::cmsg_find(self.as_raw(), level, kind, size_of::<T>()) };
+        let data = from_err_ptr(data)?.cast::<u8>();
+        if data.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: It has that many bytes, which nobody changes meanwhile.
+        let bytes = unsafe { slice::from_raw_parts(data, size_of::<T>()) };
+        T::read_from_bytes(bytes).map(Some).map_err(|_| EINVAL)
     }
 
     /// Returns the destination, if one is given.

@@ -25,6 +25,9 @@ use crate::{
 use core::ptr::NonNull;
 use zerocopy::Immutable;
 
+/// The origin of an event of this host's own: `SO_EE_ORIGIN_LOCAL`.
+pub const ORIGIN_LOCAL: u8 = bindings::SO_EE_ORIGIN_LOCAL as u8;
+
 /// What the error queue says of one event: a `struct sock_extended_err`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ExtendedError {

@@ -50,6 +50,8 @@ use zerocopy::Immutable;
 
 /// The socket type of datagrams.
 pub const SOCK_DGRAM: u32 = bindings::sock_type_SOCK_DGRAM;
+/// A socket for reliable messages without connections.
+pub const SOCK_RDM: u32 = bindings::sock_type_SOCK_RDM;
 
 /// The ioctl that asks how many bytes can be received.
 pub const SIOCINQ: u32 = bindings::SIOCINQ;

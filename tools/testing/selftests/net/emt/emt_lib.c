@@ -172,29 +172,39 @@ struct sockaddr_emt emt_addr(int ifindex, const unsigned char *mac, int port)
 	return a;
 }
 
-int emt_socket(const struct host *h)
+int emt_socket_of(const struct host *h, int type)
 {
 	struct timeval wait = { .tv_sec = EMT_WAIT_S };
 	int fd;
 
 	netns_enter(h->netns);
-	fd = socket(AF_EMT, SOCK_DGRAM, 0);
+	fd = socket(AF_EMT, type, 0);
 	if (fd < 0)
-		die("socket(AF_EMT, SOCK_DGRAM, 0)");
+		die("socket(AF_EMT, %d, 0)", type);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)))
 		die("SO_RCVTIMEO");
 	return fd;
 }
 
-int emt_bound(const struct host *h, int ifindex, int port)
+int emt_bound_of(const struct host *h, int type, int ifindex, int port)
 {
 	struct sockaddr_emt a = emt_addr(ifindex, NULL, port);
-	int fd = emt_socket(h);
+	int fd = emt_socket_of(h, type);
 
 	errno = emt_bind(fd, &a);
 	if (errno)
 		die("bind to interface %d, port %d", ifindex, port);
 	return fd;
+}
+
+int emt_socket(const struct host *h)
+{
+	return emt_socket_of(h, SOCK_DGRAM);
+}
+
+int emt_bound(const struct host *h, int ifindex, int port)
+{
+	return emt_bound_of(h, SOCK_DGRAM, ifindex, port);
 }
 
 int emt_port(int fd)
@@ -304,7 +314,8 @@ static const char * const stat_names[] = {
 	"rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "tx_errors",
 	"rx_too_short", "rx_bad_magic", "rx_bad_version", "rx_bad_type",
 	"rx_bad_length", "rx_bad_checksum", "rx_bad_address", "rx_no_socket",
-	"rx_queue_full", "rx_filtered", "rx_no_memory",
+	"rx_queue_full", "rx_filtered", "rx_no_memory", "rx_control",
+	"rx_duplicate", "rx_bad_tag", "rx_invalid", "rx_turned_away",
 };
 
 #define NSTATS	ARRAY_SIZE(stat_names)

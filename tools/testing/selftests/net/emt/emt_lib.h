@@ -101,7 +101,11 @@ void host_free(struct host *h);
 
 struct sockaddr_emt emt_addr(int ifindex, const unsigned char *mac, int port);
 
-/* A socket in host @h; its receives give up after EMT_WAIT_S seconds. */
+/* A socket of a type, SOCK_*, in host @h; its receives give up as below. */
+int emt_socket_of(const struct host *h, int type);
+int emt_bound_of(const struct host *h, int type, int ifindex, int port);
+
+/* A datagram socket in host @h; its receives give up after EMT_WAIT_S seconds. */
 int emt_socket(const struct host *h);
 
 /* The same, bound to @ifindex and @port. */

@@ -146,6 +146,11 @@ static int stats(const char *dev)
 	SHOW(rx_queue_full);
 	SHOW(rx_filtered);
 	SHOW(rx_no_memory);
+	SHOW(rx_control);
+	SHOW(rx_duplicate);
+	SHOW(rx_bad_tag);
+	SHOW(rx_invalid);
+	SHOW(rx_turned_away);
 	return 0;
 }
 

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the engine asks for, as the kernel has it: sockets, packets, randomness.
+
+use crate::{
+    addr::{
+        Endpoint,
+        LinkAddr, //
+    },
+    engine::{
+        host::{
+            Chunk,
+            Host,
+            Outbound,
+            Outcome,
+            Packet,
+            Ports,
+            Progress,
+            Types,
+            Unwilling, //
+        },
+        id::Id,
+        time::Instant, //
+    },
+    error::Counter,
+    message::{
+        Bytes,
+        Outgoing, //
+    },
+    output,
+    socket::{
+        bound,
+        rdm::{
+            self,
+            Rdm, //
+        },
+    },
+    station::Station,
+    wire::{
+        control::Why,
+        Addresses,
+        Header,
+        Kind,
+        CHECKSUM_OFFSET, //
+    },
+};
+use kernel::{
+    net::{
+        sock_ref::RcvRoom,
+        SkBuff,
+        SkBuffList,
+        Sock, //
+    },
+    prelude::*,
+    random::random_u32,
+    sync::rcu, //
+};
+
+/// The kernel's kinds of messages, bytes and room.
+pub(crate) struct Transport;
+
+impl Types for Transport {
+    type Outbound = Outgoing;
+    type Chunk = Bytes;
+    type Room = RcvRoom<Rdm>;
+}
+
+/// What surrounds the peer of a station while it is called, and what has come of that.
+pub(crate) struct Surroundings<'a> {
+    station: &'a Station,
+    now: Instant,
+    packets: SkBuffList,
+    granted: KVec<(LinkAddr, Id, u32)>,
+}
+
+/// Room before a packet's payload for the headers of EMT and of most devices.
+pub(crate) const HEADROOM: usize = Kind::Segment.header_len() + 64;
+
+impl<'a> Surroundings<'a> {
+    pub(crate) fn new(station: &'a Station, now: Instant) -> Self {
+        Self {
+            station,
+            now,
+            packets: SkBuffList::new(),
+            granted: KVec::new(),
+        }
+    }
+
+    pub(crate) fn station(&self) -> &'a Station {
+        self.station
+    }
+
+    /// Returns who was granted what.
+    pub(crate) fn into_granted(self) -> KVec<(LinkAddr, Id, u32)> {
+        self.granted
+    }
+
+    /// Sends the packets.
+    pub(crate) fn flush(&mut self) {
+        if self.packets.is_empty() {
+            return;
+        }
+        let link = &self.station.link;
+        let addr = self.station.addr;
+        let packets = core::mem::take(&mut self.packets);
+        let route = match link.netns().route(link.ifindex(), addr) {
+            Ok(route) => route,
+            // The device is being disabled.
+            Err(_) => return,
+        };
+        for skb in packets {
+            match output::emit(&route, skb, addr) {
+                Ok(()) => link.count(Counter::TxPackets, 1),
+                Err(_) => link.count(Counter::TxErrors, 1),
+            }
+        }
+    }
+
+    /// Queues a packet with `own` as its own header, before which the common one comes.
+    fn send<const N: usize>(&mut self, kind: Kind, ports: (u16, u16), own: [u8; N], skb: SkBuff) {
+        if self.try_send(kind, ports, own, skb).is_err() {
+            self.station.link.count(Counter::TxErrors, 1);
+        }
+    }
+
+    fn try_send<const N: usize>(
+        &mut self,
+        kind: Kind,
+        ports: (u16, u16),
+        own: [u8; N],
+        mut skb: SkBuff,
+    ) -> Result {
+        let header = Header::new(kind, ports, skb.len()).ok_or(EMSGSIZE)?;
+        let addresses = Addresses {
+            to: self.station.addr,
+            from: self.station.link.address(),
+        };
+        skb.push(&own)?;
+        skb.push(&header.emit(addresses.sum()))?;
+        skb.set_partial_checksum(CHECKSUM_OFFSET)?;
+        self.packets.push_back(skb);
+        Ok(())
+    }
+
+    /// Queues a packet that is from no socket, with `rest` after its own header.
+    fn send_bare<const N: usize>(&mut self, kind: Kind, own: [u8; N], rest: &[u8]) {
+        let skb = SkBuff::alloc(HEADROOM, rest.len(), GFP_ATOMIC);
+        match skb.map(|mut skb| skb.put(rest).map(|()| skb)) {
+            Ok(Ok(skb)) => self.send(kind, (0, 0), own, skb),
+            _ => self.station.link.count(Counter::TxErrors, 1),
+        }
+    }
+
+    /// Queues a packet with the bytes of `message` from `offset` on.
+    fn send_part<const N: usize>(
+        &mut self,
+        kind: Kind,
+        own: [u8; N],
+        message: &mut Outgoing,
+        offset: u32,
+    ) {
+        let Ports {
+            source,
+            destination,
+        } = message.ports();
+        match message.packet(offset) {
+            Some(skb) => self.send(kind, (source, destination), own, skb),
+            None => self.station.link.count(Counter::TxErrors, 1),
+        }
+    }
+
+    /// Returns the endpoint that a message comes from.
+    fn source(&self, ports: Ports) -> Endpoint {
+        Endpoint {
+            ifindex: self.station.link.ifindex(),
+            link: self.station.addr,
+            port: ports.source,
+        }
+    }
+
+    /// Finds the socket for a message of `len` bytes.
+    fn find<'g>(
+        &'g self,
+        guard: &'g rcu::Guard,
+        ports: Ports,
+        len: usize,
+    ) -> Result<&'g Sock<Rdm>, Unwilling> {
+        let netns = self.station.link.netns();
+        let source = self.source(ports);
+        let sock = bound::find::<Rdm>(netns, guard, ports.destination, &source);
+        match sock {
+            None => Err(Unwilling::Refused(Why::NoSocket)),
+            Some(_) if len > netns.max_message() as usize => Err(Unwilling::Refused(Why::TooLong)),
+            Some(sock) => Ok(sock),
+        }
+    }
+}
+
+impl Host<Transport> for Surroundings<'_> {
+    fn random(&mut self) -> u64 {
+        u64::from(random_u32()) << 32 | u64::from(random_u32())
+    }
+
+    fn transmit(&mut self, packet: Packet<'_, Outgoing>) {
+        match packet {
+            Packet::Hello(hello) => self.send_bare(Kind::Hello, hello.emit(), &[]),
+            Packet::Reset(reset) => self.send_bare(Kind::Reset, reset.emit(), &[]),
+            Packet::Control(control, blocks) => {
+                self.send_bare(Kind::Control, control.emit(), blocks.as_bytes());
+            }
+            Packet::Message(header, message) => {
+                self.send_part(Kind::Message, header.emit(), message, 0);
+            }
+            Packet::Segment(header, message) => {
+                self.send_part(Kind::Segment, header.emit(), message, header.offset);
+            }
+        }
+    }
+
+    fn deliver(&mut self, ports: Ports, chunk: Bytes) -> Result<(), Unwilling> {
+        let guard = rcu::read_lock();
+        let sock = self.find(&guard, ports, chunk.len())?;
+        rdm::deliver(sock, self.now, self.source(ports), chunk)
+    }
+
+    fn reserve(
+        &mut self,
+        ports: Ports,
+        total: u32,
+        first: &Bytes,
+    ) -> Result<RcvRoom<Rdm>, Unwilling> {
+        let guard = rcu::read_lock();
+        let sock = self.find(&guard, ports, total as usize)?;
+        rdm::reserve(sock, self.now, self.source(ports), total, first)
+    }
+
+    fn complete(
+        &mut self,
+        ports: Ports,
+        room: RcvRoom<Rdm>,
+        message: Bytes,
+    ) -> Result<(), Unwilling> {
+        rdm::complete(room, self.source(ports), message)
+    }
+
+    fn ended(&mut self, message: Outgoing, outcome: Outcome) {
+        message.end(outcome);
+    }
+
+    fn progress(&mut self, id: Id, progress: Progress) {
+        let granted = &mut self.granted;
+        let mut grants = self.station.link.grants.lock();
+        grants.progress(self.station.addr, id, progress, &mut note(granted));
+    }
+
+    fn stalled(&mut self, id: Id) {
+        let granted = &mut self.granted;
+        let mut grants = self.station.link.grants.lock();
+        grants.stalled(&self.station.addr, id, &mut note(granted));
+    }
+
+    fn settled(&mut self, id: Id) {
+        let granted = &mut self.granted;
+        let mut grants = self.station.link.grants.lock();
+        grants.settled(&self.station.addr, id, &mut note(granted));
+    }
+}
+
+/// Notes who is granted what. If memory is short it is lost, and will be asked for.
+fn note(
+    granted: &mut KVec<(LinkAddr, Id, u32)>,
+) -> impl FnMut(&LinkAddr, Id, u32) + use<'_> {
+    |addr, id, limit| {
+        let _ = granted.push((*addr, id, limit), GFP_ATOMIC);
+    }
+}
