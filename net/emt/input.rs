@@ -66,15 +66,16 @@ impl Handler for Input {
         let result = match check(&mut skb) {
             Err(refusal) => Err((skb, refusal)),
             Ok((header, addresses)) if header.kind == Kind::Datagram => {
-                receive(link, skb, &header, &addresses)
+                receive(link, skb, &header, &addresses).map(Some)
             }
             Ok((header, addresses)) => reliable::receive(link, skb, &header, &addresses),
         };
         match result {
-            Ok(payload) => {
+            Ok(Some(payload)) => {
                 link.count(Counter::RxPackets, 1);
                 link.count(Counter::RxBytes, payload);
             }
+            Ok(None) => (),
             Err((skb, refusal)) => {
                 link.count(refusal.counter(), 1);
                 skb.drop_reason(refusal.into());

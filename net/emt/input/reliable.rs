@@ -56,13 +56,14 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Takes a packet to its station; returns how many bytes of a message it has brought.
+/// Takes a packet to its station; returns how many new bytes of a message it has brought, if it is
+/// that kind of packet.
 pub(super) fn receive(
     link: &Arc<Link>,
     skb: SkBuff,
     header: &Header,
     addresses: &Addresses,
-) -> Result<usize, Refused> {
+) -> Result<Option<usize>, Refused> {
     // What is for all is for nobody who could answer.
     if addresses.to.is_group() {
         return Err((skb, Refusal::BadAddress));
@@ -89,7 +90,7 @@ fn own<const N: usize>(mut skb: SkBuff) -> Result<(SkBuff, [u8; N]), Refused> {
     }
 }
 
-fn hello(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<usize, Refused> {
+fn hello(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<usize>, Refused> {
     let (skb, own) = own::<HELLO_BODY>(skb)?;
     let Ok(station) = station::get(link, addresses.from, true, GFP_ATOMIC) else {
         return Err((skb, Refusal::NoMemory));
@@ -99,7 +100,7 @@ fn hello(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<usize, 
     done(link, skb, verdict)
 }
 
-fn reset(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<usize, Refused> {
+fn reset(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<usize>, Refused> {
     let (skb, own) = own::<RESET_BODY>(skb)?;
     let reset = Reset::parse(own);
     let verdict = station::known(link, addresses.from).and_then(|station| {
@@ -113,7 +114,7 @@ fn control(
     skb: SkBuff,
     header: &Header,
     addresses: &Addresses,
-) -> Result<usize, Refused> {
+) -> Result<Option<usize>, Refused> {
     let (skb, own) = own::<CONTROL_BODY>(skb)?;
     let mut bytes = [0; MAX_BLOCKS * BLOCK_LEN];
     let blocks = match Blocks::bytes_in(header.length) {
@@ -132,13 +133,13 @@ fn control(
 }
 
 /// Counts a packet that brought no bytes.
-fn done(link: &Link, skb: SkBuff, verdict: Option<Verdict>) -> Result<usize, Refused> {
+fn done(link: &Link, skb: SkBuff, verdict: Option<Verdict>) -> Result<Option<usize>, Refused> {
     match refusal(verdict) {
         Some(refusal) => Err((skb, refusal)),
         None => {
             link.count(Counter::RxControl, 1);
             skb.consume();
-            Ok(0)
+            Ok(None)
         }
     }
 }
@@ -148,7 +149,7 @@ fn message(
     skb: SkBuff,
     ports: Ports,
     addresses: &Addresses,
-) -> Result<usize, Refused> {
+) -> Result<Option<usize>, Refused> {
     let (skb, own) = own::<MESSAGE_BODY>(skb)?;
     if skb.is_empty() {
         return Err((skb, Refusal::BadLength));
@@ -167,7 +168,7 @@ fn segment(
     skb: SkBuff,
     ports: Ports,
     addresses: &Addresses,
-) -> Result<usize, Refused> {
+) -> Result<Option<usize>, Refused> {
     let (mut skb, own) = own::<SEGMENT_BODY>(skb)?;
     // It may be kept for a while, which its sender must not have to wait for.
     skb.orphan();
@@ -181,9 +182,9 @@ fn segment(
 }
 
 /// Counts a packet whose bytes the engine has taken or freed; returns how many are new.
-fn brought(link: &Link, verdict: Option<Verdict>, len: usize) -> usize {
+fn brought(link: &Link, verdict: Option<Verdict>, len: usize) -> Option<usize> {
     let counter = match verdict {
-        Some(Verdict::Good) => return len,
+        Some(Verdict::Good) => return Some(len),
         Some(Verdict::Duplicate) => Counter::RxDuplicate,
         Some(Verdict::Invalid) => Counter::RxInvalid,
         Some(Verdict::Unwanted) => Counter::RxTurnedAway,
@@ -191,7 +192,7 @@ fn brought(link: &Link, verdict: Option<Verdict>, len: usize) -> usize {
         Some(Verdict::BadTag) | None => Counter::RxBadTag,
     };
     link.count(counter, 1);
-    0
+    None
 }
 
 /// Returns why a packet without bytes of a message is refused, if it is.

@@ -255,6 +255,21 @@ TEST_F(wire, length_field_must_fit_header_and_frame)
 	}
 }
 
+/* What is counted when the golden datagram, of 23 bytes, says that it is of type @type. */
+static size_t stat_of_type(int type)
+{
+	switch (type) {
+	case 2: case 4: case 5: case 6:
+		/* Too short to be one of these. */
+		return STAT(rx_bad_length);
+	case 3:
+		/* One of these has no ports. */
+		return STAT(rx_bad_address);
+	default:
+		return STAT(rx_bad_type);
+	}
+}
+
 TEST_F(wire, every_flipped_bit_is_noticed)
 {
 	static const struct {
@@ -271,9 +286,13 @@ TEST_F(wire, every_flipped_bit_is_noticed)
 	for (i = 0; i < ARRAY_SIZE(field); i++) {
 		for (at = field[i].from; at < field[i].to; at++) {
 			for (bit = 0; bit < 8; bit++) {
+				size_t stat = field[i].stat;
+
 				load(self->p.f, golden, sizeof(golden));
 				EMT_BYTE(self->p.f, at) ^= 1 << bit;
-				EXPECT_EQ(true, refused(&self->p, field[i].stat)) {
+				if (at == EMT_OFF_TYPE)
+					stat = stat_of_type(EMT_BYTE(self->p.f, at));
+				EXPECT_EQ(true, refused(&self->p, stat)) {
 					TH_LOG("bit %d of byte %d", bit, at);
 				}
 			}
@@ -301,7 +320,7 @@ TEST_F(wire, other_values_of_the_fixed_fields_are_refused_though_the_sum_is_righ
 		EMT_BYTE(self->p.f, EMT_OFF_TYPE) = v;
 		frame_sum(self->p.f);
 		if (v != 1)
-			EXPECT_EQ(true, refused(&self->p, STAT(rx_bad_type)));
+			EXPECT_EQ(true, refused(&self->p, stat_of_type(v)));
 	}
 }
 
