@@ -293,7 +293,7 @@ impl Socket {
     fn take(&mut self, now: Instant, peer: usize, len: u32) -> Result<u64, Unwilling> {
         let (used, bytes) = (self.used.get(), u64::from(len) + OVERHEAD);
         let fits = used == 0 || used + bytes <= self.capacity;
-        if !fits || !self.waiters.may_enter(now, &peer) {
+        if !self.waiters.may_enter(now, &peer) || !fits {
             self.waiters.turned_away(peer, bytes > self.capacity);
             return Err(Unwilling::Busy);
         }

@@ -100,5 +100,9 @@ pub(crate) const MIN_SHARE: u32 = 4 << 10;
 /// How long a receive buffer is kept empty for a message that is larger than it.
 pub(crate) const BARRIER_TIME: Nanos = 200 * MILLISECOND;
 
+/// For how long such a message keeps others out while the buffer is not empty and its sender does
+/// not ask again. More than [`MAX_RTO`], after which it does.
+pub(crate) const BARRIER_IDLE: Nanos = 3 * SECOND;
+
 /// A message of which nothing has come for so long is given up by its receiver.
 pub(crate) const INCOMING_IDLE: Nanos = 30 * SECOND;

@@ -355,7 +355,10 @@ impl<T: Types> Peer<T> {
 
     /// Tells the peer that a socket whose buffer was full has room for `bytes`.
     pub(crate) fn wake(&mut self, port: u16, bytes: u32) {
-        self.receiving.tell(Block::Wake { port, bytes });
+        // Who waited in an association that is gone knows nothing of it.
+        if self.is_proven() {
+            self.receiving.tell(Block::Wake { port, bytes });
+        }
     }
 
     /// Handles a Hello.

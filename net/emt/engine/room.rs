@@ -10,6 +10,7 @@
 use super::{
     fifo::Fifo,
     limits::{
+        BARRIER_IDLE,
         BARRIER_TIME,
         MAX_WAITERS,
         MIN_SHARE,
@@ -22,8 +23,10 @@ use kernel::prelude::*;
 /// A peer with a message that is larger than the buffer.
 struct Barrier<K> {
     peer: K,
-    /// Until when it may come, once it was told.
+    /// Until when it keeps others out, unless it comes or asks again.
     until: Instant,
+    /// Whether it was told that the buffer is empty.
+    told: bool,
 }
 
 /// The peers that wait for room in a socket's receive buffer. `K` tells which.
@@ -34,6 +37,8 @@ pub(crate) struct Waiters<K> {
     promised: u32,
     /// When somebody was told last.
     told: Instant,
+    /// When somebody wanted to come in last.
+    asked: Instant,
 }
 
 impl<K: PartialEq + Clone> Waiters<K> {
@@ -43,6 +48,7 @@ impl<K: PartialEq + Clone> Waiters<K> {
             barrier: None,
             promised: 0,
             told: Instant(0),
+            asked: Instant(0),
         }
     }
 
@@ -52,7 +58,10 @@ impl<K: PartialEq + Clone> Waiters<K> {
     }
 
     /// Returns whether a message may come in from `peer`, if there is room for it.
+    ///
+    /// If it does not find room, or may not, [`turned_away`](Self::turned_away) is to be told.
     pub(crate) fn may_enter(&mut self, now: Instant, peer: &K) -> bool {
+        self.asked = now;
         match &self.barrier {
             Some(barrier) if barrier.until <= now => {
                 self.barrier = None;
@@ -74,12 +83,20 @@ impl<K: PartialEq + Clone> Waiters<K> {
     /// Remembers that a message found no room, or was not let in; `oversize` if it is larger than
     /// the whole buffer.
     pub(crate) fn turned_away(&mut self, peer: K, oversize: bool) {
-        if oversize && self.barrier.is_none() {
-            self.barrier = Some(Barrier {
-                peer,
-                until: Instant::NEVER,
-            });
-            return;
+        let until = self.asked.plus(BARRIER_IDLE);
+        match &mut self.barrier {
+            None if oversize => {
+                let told = false;
+                self.barrier = Some(Barrier { peer, until, told });
+                return;
+            }
+            Some(barrier) if barrier.peer == peer => {
+                if !barrier.told {
+                    barrier.until = until;
+                }
+                return;
+            }
+            _ => {}
         }
         let known = self.queue.iter().any(|known| *known == peer);
         if !known && self.queue.len() < MAX_WAITERS {
@@ -98,7 +115,8 @@ impl<K: PartialEq + Clone> Waiters<K> {
         wake: &mut impl FnMut(K, u32),
     ) {
         if let Some(barrier) = &mut self.barrier {
-            if free >= capacity && barrier.until == Instant::NEVER {
+            if free >= capacity && !barrier.told {
+                barrier.told = true;
                 barrier.until = now.plus(BARRIER_TIME);
                 wake(barrier.peer.clone(), u32::MAX);
             }
@@ -208,6 +226,13 @@ mod tests {
         freed(&mut waiters, Instant(1), CAPACITY);
         assert!(!waiters.may_enter(Instant(BARRIER_TIME), &1));
         assert!(waiters.may_enter(Instant(1).plus(BARRIER_TIME), &1));
+        // Nor who is never told, if it does not ask again.
+        waiters.turned_away(2, true);
+        let asked = Instant(2).plus(BARRIER_TIME);
+        assert!(waiters.may_enter(asked, &2));
+        waiters.turned_away(2, true);
+        assert!(!waiters.may_enter(Instant(BARRIER_IDLE).plus(BARRIER_TIME), &1));
+        assert!(waiters.may_enter(asked.plus(BARRIER_IDLE), &1));
         waiters.turned_away(3, true);
         waiters.forget(&3);
         assert!(waiters.is_empty());
