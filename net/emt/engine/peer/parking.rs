@@ -3,8 +3,9 @@
 //! Messages whose receiving socket had no room for them.
 //!
 //! They have no number and take no place in the window, so that they are in nobody's way: other
-//! sockets of the same peer are reached as before. When the peer says that there is room they begin
-//! anew. If that is lost, one of them tries from time to time.
+//! sockets of the same peer are reached as before. When the peer says that there is room some of them
+//! begin anew, and each that is delivered is followed by another, until one is turned away. If what
+//! the peer says is lost, one of them tries from time to time.
 
 use super::{
     sending::{
@@ -39,6 +40,8 @@ struct Place<M> {
     queue: Fifo<Waiting<M>>,
     /// When one of them tries unasked.
     retry: Instant,
+    /// Whether the receiver has had room since it last turned one away.
+    open: bool,
 }
 
 /// The messages that wait for room at a peer.
@@ -96,6 +99,7 @@ impl<M: Outbound> Parking<M> {
         let port = waiting.message.ports().destination;
         let retry = now.plus(retry_after(waiting.parked.saturating_sub(1)));
         if let Some(place) = self.place(port).and_then(|at| self.places.get_mut(at)) {
+            place.open = false;
             return place.queue.push_back(waiting, GFP_ATOMIC);
         }
         if self.places.reserve(1, GFP_ATOMIC).is_err() {
@@ -104,7 +108,12 @@ impl<M: Outbound> Parking<M> {
         let mut queue = Fifo::new();
         queue.push_back(waiting, GFP_ATOMIC)?;
         self.next = self.next.min(retry);
-        let place = Place { port, queue, retry };
+        let place = Place {
+            port,
+            queue,
+            retry,
+            open: false,
+        };
         // There is room for it.
         let _ = self.places.push_within_capacity(place);
         Ok(())
@@ -156,15 +165,40 @@ impl<T: Types> Peer<T> {
         host: &mut impl Host<T>,
     ) {
         if let Some(at) = self.parking.place(port) {
-            self.unpark(now, at, bytes, host);
+            self.unpark(now, at, bytes, true, host);
         }
     }
 
-    /// Lets messages of a place begin anew: one, and more as far as `bytes` go.
-    fn unpark(&mut self, now: Instant, at: usize, bytes: u32, host: &mut impl Host<T>) {
+    /// The receiver has taken a message, which had been `parked` so many times.
+    pub(super) fn follow_up(
+        &mut self,
+        now: Instant,
+        port: u16,
+        parked: u8,
+        host: &mut impl Host<T>,
+    ) {
+        let Some(at) = self.parking.place(port) else {
+            return;
+        };
+        if parked > 0 || self.parking.places.get(at).is_some_and(|place| place.open) {
+            self.unpark(now, at, 0, true, host);
+        }
+    }
+
+    /// Lets messages of a place begin anew: one, and more as far as `bytes` go. `open` if the
+    /// receiver is known to have room.
+    fn unpark(
+        &mut self,
+        now: Instant,
+        at: usize,
+        bytes: u32,
+        open: bool,
+        host: &mut impl Host<T>,
+    ) {
         let Some(place) = self.parking.places.get_mut(at) else {
             return;
         };
+        place.open |= open;
         let mut used = 0u32;
         let mut last = 0;
         while let Some(waiting) = place.queue.front() {
@@ -199,7 +233,7 @@ impl<T: Types> Peer<T> {
         for at in (0..self.parking.places.len()).rev() {
             let due = self.parking.places.get(at).is_some_and(|place| place.retry <= now);
             if due {
-                self.unpark(now, at, 0, host);
+                self.unpark(now, at, 0, false, host);
             }
         }
         let retries = self.parking.places.iter().map(|place| place.retry);

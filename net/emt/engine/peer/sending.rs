@@ -598,7 +598,11 @@ impl<T: Types> Peer<T> {
             }
             self.detect_losses(now, outgoing.sent_at);
         }
+        let port = outgoing.message.ports().destination;
         host.ended(outgoing.message, Outcome::Delivered);
+        if !self.parking.is_empty() {
+            self.follow_up(now, port, outgoing.parked, host);
+        }
     }
 
     /// What was sent clearly before something that has arrived is lost (RFC 8985).
@@ -742,7 +746,8 @@ impl<T: Types> Peer<T> {
         // While the receiver has not granted all, it is its turn to ask; it is only looked after.
         let known = outgoing.heard > outgoing.sent_at || outgoing.held > 0;
         let patience = if known && outgoing.sent < outgoing.message.len() {
-            MAX_RTO
+            // Often enough for a few of these to be lost.
+            MAX_RTO.min(outgoing.message.timeout() / 8)
         } else {
             timeout
         };
