@@ -68,6 +68,24 @@ fn a_ping_pong_costs_two_frames() {
 }
 
 #[test]
+fn two_that_begin_at_about_the_same_time_come_together() {
+    let wiring = Wiring {
+        delay: 2 * MILLISECOND,
+        ..Wiring::default()
+    };
+    for after in (0..10 * MILLISECOND).step_by(100_000) {
+        let mut net = hosts(after, 2, wiring);
+        for at in 0..20 {
+            let at = START.plus(at * 500 * MICROSECOND);
+            net.send(at, 0, 1, PORT, 100);
+            net.send(at.plus(after), 1, 0, PORT, 100);
+        }
+        net.settle();
+        all_delivered(&net);
+    }
+}
+
+#[test]
 fn each_fault_alone_loses_nothing() {
     let late = |late_by| Faults {
         late: 200_000,

@@ -495,9 +495,12 @@ impl<T: Types> Peer<T> {
 
     /// Begins to open an association.
     fn open(&mut self, now: Instant, host: &mut impl Host<T>) {
-        let local = self.new_epoch(host);
+        // The peer may be about to show the one that it was offered.
+        let local = match self.offered {
+            Some(offered) => offered.local,
+            None => self.new_epoch(host),
+        };
         greet(local, host);
-        self.offered = None;
         self.state = State::Opening(local, self.greeting(now));
     }
 
