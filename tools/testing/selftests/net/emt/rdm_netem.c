@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reliable messages over a wire that loses, delays, reorders, doubles and
+ * corrupts: each arrives, once and whole.
+ */
+#include <linux/sockios.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "emt_test.h"
+
+#define PORT	5000
+#define COUNT	240
+
+/* Messages of one frame mostly, some of several, a few of many. */
+static size_t size_of(unsigned int seq)
+{
+	static const size_t size[] = { 8, 100, 1400, 1452, 1453, 3000, 10000, 64, 700, 30000 };
+
+	return seq % 120 == 119 ? 300000 + seq : size[seq % ARRAY_SIZE(size)];
+}
+
+static void fill(unsigned char *buf, unsigned int seq)
+{
+	pattern(buf, size_of(seq), seq);
+	memcpy(buf, &seq, sizeof(seq));
+}
+
+FIXTURE(netem)
+{
+	struct host h[2];
+	int fd[2];
+	struct sockaddr_emt to[2];
+};
+
+FIXTURE_VARIANT(netem)
+{
+	const char *how;
+};
+
+#define WIRE(name, text) FIXTURE_VARIANT_ADD(netem, name) { .how = text }
+
+WIRE(clean, "delay 0");
+WIRE(delay_50us, "delay 50us");
+WIRE(delay_5ms, "delay 5ms");
+WIRE(loss_0_1, "loss 0.1%");
+WIRE(loss_0_1_delay_50us, "loss 0.1% delay 50us");
+WIRE(loss_0_1_delay_5ms, "loss 0.1% delay 5ms");
+WIRE(loss_1, "loss 1%");
+WIRE(loss_1_delay_50us, "loss 1% delay 50us");
+WIRE(loss_1_delay_5ms, "loss 1% delay 5ms");
+WIRE(loss_10, "loss 10%");
+WIRE(loss_10_delay_50us, "loss 10% delay 50us");
+WIRE(loss_10_delay_5ms, "loss 10% delay 5ms");
+WIRE(loss_30, "loss 30%");
+WIRE(loss_30_delay_50us, "loss 30% delay 50us");
+WIRE(loss_30_delay_5ms, "loss 30% delay 5ms");
+WIRE(reorder, "delay 1ms reorder 25%");
+WIRE(reorder_loss_5, "delay 1ms reorder 25% loss 5%");
+WIRE(jitter, "delay 1ms 900us");
+WIRE(duplicate, "duplicate 20%");
+WIRE(duplicate_late, "duplicate 20% delay 1ms 900us");
+WIRE(corrupt, "corrupt 2%");
+WIRE(rate_100mbit, "rate 100mbit");
+WIRE(rate_10mbit_short_queue, "rate 50mbit limit 20");
+WIRE(all_at_once, "delay 200us 150us loss 3% duplicate 3% corrupt 1% rate 200mbit");
+
+FIXTURE_SETUP(netem)
+{
+	char command[200];
+	int i;
+
+	REQUIRE_EMT();
+	if (system("command -v tc >/dev/null"))
+		SKIP(return, "no tc (iproute2)");
+	hosts_enabled(self->h, 1500);
+	for (i = 0; i < 2; i++) {
+		netns_enter(self->h[i].netns);
+		snprintf(command, sizeof(command), "tc qdisc add dev " EMT_DEV " root netem %s",
+			 variant->how);
+		if (system(command))
+			SKIP(return, "no netem (CONFIG_NET_SCH_NETEM), or it knows less: %s",
+			     variant->how);
+		self->fd[i] = emt_bound_of(&self->h[i], SOCK_RDM, 0, PORT);
+		self->to[i] = emt_addr(self->h[i].ifindex, self->h[!i].mac, PORT);
+	}
+}
+
+FIXTURE_TEARDOWN(netem)
+{
+	close(self->fd[0]);
+	close(self->fd[1]);
+	host_free(&self->h[0]);
+	host_free(&self->h[1]);
+}
+
+/* Sends all messages and waits until all have arrived. */
+static int send_all(int fd, const struct sockaddr_emt *to)
+{
+	unsigned char *buf = malloc(size_of(COUNT - 1) + COUNT);
+	time_t end = time(NULL) + 100;
+	unsigned int seq;
+	int left, sent;
+
+	for (seq = 0; seq < COUNT; seq++) {
+		fill(buf, seq);
+		sent = emt_sendto(fd, buf, size_of(seq), 0, to);
+		if (sent != size_of(seq)) {
+			printf("# message %u: %s\n", seq, strerror(-sent));
+			return 1;
+		}
+	}
+	do {
+		usleep(1000);
+		if (ioctl(fd, SIOCOUTQ, &left))
+			return 2;
+	} while (left && time(NULL) < end);
+	if (left)
+		printf("# %d bytes have not arrived\n", left);
+	left |= sock_get(fd, SO_ERROR);
+	free(buf);
+	return left ? 3 : 0;
+}
+
+static void receive_all(struct __test_metadata *_metadata, int fd)
+{
+	size_t room = size_of(COUNT - 1) + COUNT;
+	unsigned char *buf = malloc(room), *want = malloc(room);
+	unsigned char seen[COUNT] = { 0 };
+	unsigned int i, seq;
+	int got;
+
+	for (i = 0; i < COUNT; i++) {
+		got = emt_recv(fd, buf, room, 0);
+		ASSERT_LE(8, got) {
+			TH_LOG("after %u messages: %s", i, strerror(-got));
+		}
+		memcpy(&seq, buf, sizeof(seq));
+		ASSERT_GT(COUNT, seq);
+		ASSERT_EQ(0, seen[seq]) {
+			TH_LOG("message %u came twice", seq);
+		}
+		seen[seq] = 1;
+		ASSERT_EQ((int)size_of(seq), got);
+		fill(want, seq);
+		ASSERT_EQ(0, memcmp(buf, want, got)) {
+			TH_LOG("message %u has other bytes", seq);
+		}
+	}
+	free(buf);
+	free(want);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+TEST_F(netem, each_message_arrives_once_and_whole)
+{
+	double start = now();
+	pid_t sender[2];
+	int i, status;
+	char byte;
+
+	for (i = 0; i < 2; i++) {
+		sender[i] = fork();
+		ASSERT_LE(0, sender[i]);
+		if (!sender[i])
+			_exit(send_all(self->fd[i], &self->to[i]));
+	}
+	receive_all(_metadata, self->fd[1]);
+	receive_all(_metadata, self->fd[0]);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(sender[i], waitpid(sender[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	/* Nothing comes after it. */
+	usleep(50000);
+	EXPECT_EQ(-EAGAIN, emt_recv(self->fd[0], &byte, 1, MSG_DONTWAIT));
+	EXPECT_EQ(-EAGAIN, emt_recv(self->fd[1], &byte, 1, MSG_DONTWAIT));
+	TH_LOG("%s: %.2f s", variant->how, now() - start);
+}
+
+TEST_HARNESS_MAIN
