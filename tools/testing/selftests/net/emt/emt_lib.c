@@ -151,6 +151,44 @@ void hosts_enabled(struct host h[2], unsigned int mtu)
 	}
 }
 
+void hub_new(struct host *hub)
+{
+	static const unsigned char mac[ETH_ALEN] = { 0x02, 0, 0, 0, 1, 0 };
+
+	host_new(hub);
+	link_add(EMT_DEV, "bridge");
+	link_set_mac(EMT_DEV, mac);
+	link_up(EMT_DEV, true);
+	memcpy(hub->mac, mac, ETH_ALEN);
+	hub->ifindex = link_index(EMT_DEV);
+	errno = emt_enable(hub->ctl, hub->ifindex);
+	if (errno)
+		die("SIOCEMTENABLE of the bridge");
+}
+
+void hub_join(const struct host *hub, struct host *h, int number)
+{
+	unsigned char mac[ETH_ALEN] = { 0x02, 0, 0, 0, 2, number };
+	unsigned char port_mac[ETH_ALEN] = { 0x02, 0, 0, 0, 3, number };
+	char port[16], command[64];
+
+	host_new(h);
+	netns_enter(hub->netns);
+	snprintf(port, sizeof(port), "port%d", number);
+	link_add_veth(port, port_mac, EMT_DEV, mac, h->netns, 1500);
+	snprintf(command, sizeof(command), "ip link set %s master " EMT_DEV " up", port);
+	if (system(command))
+		die("%s", command);
+	netns_enter(h->netns);
+	memcpy(h->mac, mac, ETH_ALEN);
+	h->ifindex = link_index(EMT_DEV);
+	link_up(EMT_DEV, true);
+	link_wait(EMT_DEV);
+	errno = emt_enable(h->ctl, h->ifindex);
+	if (errno)
+		die("SIOCEMTENABLE of host %d's device", number);
+}
+
 void host_free(struct host *h)
 {
 	close(h->ctl);

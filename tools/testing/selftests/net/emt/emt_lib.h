@@ -95,6 +95,13 @@ void hosts_new(struct host h[2], unsigned int mtu);
 /* The same with EMT enabled on both ends. */
 void hosts_enabled(struct host h[2], unsigned int mtu);
 
+/*
+ * A host whose EMT_DEV is a bridge, and others that join it, numbered from 0 to
+ * 255; a number may be used again when its host is gone. Needs ip (iproute2).
+ */
+void hub_new(struct host *hub);
+void hub_join(const struct host *hub, struct host *h, int number);
+
 void host_free(struct host *h);
 
 /* emt_lib.c: addresses and sockets. @mac may be NULL: no address, halen 0. */

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Many senders at full speed to one slow reader: nothing is lost, memory is bounded. */
+#include <linux/sock_diag.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "emt_test.h"
+
+#define PORT	5000
+#define SENDERS	16
+
+struct tag {
+	unsigned int sender, seq;
+};
+
+FIXTURE(overload)
+{
+	struct host hub, h[SENDERS];
+	int fd;
+};
+
+FIXTURE_VARIANT(overload)
+{
+	unsigned int len;	/* bytes of each message */
+	unsigned int count;	/* messages of each sender */
+};
+
+FIXTURE_VARIANT_ADD(overload, short_messages) { .len = 1000, .count = 400 };
+FIXTURE_VARIANT_ADD(overload, long_messages) { .len = 20000, .count = 40 };
+FIXTURE_VARIANT_ADD(overload, longer_than_the_buffer) { .len = 400000, .count = 3 };
+
+FIXTURE_SETUP(overload)
+{
+	int i;
+
+	REQUIRE_EMT();
+	if (system("command -v ip >/dev/null"))
+		SKIP(return, "no ip (iproute2)");
+	hub_new(&self->hub);
+	for (i = 0; i < SENDERS; i++)
+		hub_join(&self->hub, &self->h[i], i);
+	self->fd = emt_bound_of(&self->hub, SOCK_RDM, 0, PORT);
+}
+
+FIXTURE_TEARDOWN(overload)
+{
+	int i;
+
+	close(self->fd);
+	for (i = 0; i < SENDERS; i++)
+		host_free(&self->h[i]);
+	host_free(&self->hub);
+}
+
+static void make(unsigned char *buf, unsigned int len, unsigned int sender, unsigned int seq)
+{
+	struct tag tag = { sender, seq };
+
+	pattern(buf, len, sender * 1000 + seq);
+	memcpy(buf, &tag, sizeof(tag));
+}
+
+static int send_all(const struct host *h, const struct host *hub, unsigned int sender,
+		    unsigned int len, unsigned int count)
+{
+	struct sockaddr_emt to = emt_addr(h->ifindex, hub->mac, PORT);
+	unsigned char *buf = malloc(len);
+	int fd = emt_socket_of(h, SOCK_RDM);
+	unsigned int seq;
+
+	for (seq = 0; seq < count; seq++) {
+		make(buf, len, sender, seq);
+		if (emt_sendto(fd, buf, len, 0, &to) != len)
+			return 1;
+	}
+	return sock_get(fd, SO_ERROR) ? 2 : 0;
+}
+
+TEST_F_TIMEOUT(overload, nothing_is_lost_and_memory_is_bounded, 400)
+{
+	unsigned int len = variant->len, count = variant->count, total = SENDERS * count;
+	unsigned char *buf = malloc(len + 1), *want = malloc(len);
+	unsigned int info[SK_MEMINFO_VARS], most = 0, i;
+	char *seen = calloc(SENDERS, count);
+	socklen_t size = sizeof(info);
+	pid_t sender[SENDERS];
+	struct tag tag;
+	int status;
+
+	for (i = 0; i < SENDERS; i++) {
+		sender[i] = fork();
+		ASSERT_LE(0, sender[i]);
+		if (!sender[i])
+			_exit(send_all(&self->h[i], &self->hub, i, len, count));
+	}
+	for (i = 0; i < total; i++) {
+		int got = emt_recv(self->fd, buf, len + 1, 0);
+
+		ASSERT_EQ((int)len, got) {
+			TH_LOG("after %u of %u messages", i, total);
+		}
+		memcpy(&tag, buf, sizeof(tag));
+		ASSERT_GT(SENDERS, tag.sender);
+		ASSERT_GT(count, tag.seq);
+		ASSERT_EQ(0, seen[tag.sender * count + tag.seq]++) {
+			TH_LOG("message %u of sender %u came twice", tag.seq, tag.sender);
+		}
+		make(want, len, tag.sender, tag.seq);
+		ASSERT_EQ(0, memcmp(buf, want, len));
+		size = sizeof(info);
+		ASSERT_EQ(0, getsockopt(self->fd, SOL_SOCKET, SO_MEMINFO, info, &size));
+		if (info[SK_MEMINFO_RMEM_ALLOC] > most)
+			most = info[SK_MEMINFO_RMEM_ALLOC];
+		/* A slow reader. */
+		if (i % 16 == 0)
+			usleep(1000);
+	}
+	for (i = 0; i < SENDERS; i++) {
+		ASSERT_EQ(sender[i], waitpid(sender[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	usleep(100000);
+	EXPECT_EQ(-EAGAIN, emt_recv(self->fd, buf, len, MSG_DONTWAIT));
+	/* At most the buffer and one message, of which the memory is some more than the bytes. */
+	EXPECT_LE(most, info[SK_MEMINFO_RCVBUF] + 3 * len + 4096);
+	TH_LOG("%u messages of %u bytes from %d senders: 0 lost, 0 twice; at most %u bytes of memory, SO_RCVBUF %u",
+	       total, len, SENDERS, most, info[SK_MEMINFO_RCVBUF]);
+	free(buf);
+	free(want);
+	free(seen);
+}
+
+TEST_HARNESS_MAIN
