@@ -21,6 +21,7 @@
 //! and only a packet that shows it proves that the peer is there and that its Hello was no replay.
 
 mod incoming;
+pub(crate) mod info;
 mod parking;
 mod receiving;
 mod sending;
@@ -116,6 +117,8 @@ pub(crate) struct Peer<T: Types> {
     state: State,
     /// What we have offered to a peer that said Hello.
     offered: Option<Association>,
+    /// When the association began.
+    begun: Instant,
     /// When it was last heard.
     heard: Instant,
     rtt: Rtt,
@@ -130,6 +133,7 @@ impl<T: Types> Peer<T> {
         Self {
             state: State::Idle,
             offered: None,
+            begun: now,
             heard: now,
             rtt: Rtt::new(),
             budget: Budget::new(),
@@ -149,19 +153,9 @@ impl<T: Types> Peer<T> {
         self.sending.is_empty() && self.parking.is_empty() && self.receiving.is_empty()
     }
 
-    /// Returns whether the peer can be forgotten without anybody noticing.
-    pub(crate) fn is_idle(&self, now: Instant) -> bool {
-        self.is_quiet() && now.since(self.heard) >= PEER_IDLE
-    }
-
     /// Returns when the peer was last heard, or first known.
     pub(crate) fn heard(&self) -> Instant {
         self.heard
-    }
-
-    /// Returns the smoothed round trip, or 0 if there is none.
-    pub(crate) fn round_trip(&self) -> Nanos {
-        self.rtt.smoothed()
     }
 
     /// Takes a message to be sent; hands it back if memory is short.
@@ -477,6 +471,9 @@ impl<T: Types> Peer<T> {
 
     /// Begins an association: nothing has been sent in it.
     fn begin(&mut self, now: Instant, association: Association) {
+        if !matches!(self.state, State::Open(known, _) if known == association) {
+            self.begun = now;
+        }
         self.heard = now;
         self.rtt.answered();
         self.offered = None;

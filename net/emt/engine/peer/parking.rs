@@ -68,6 +68,12 @@ impl<M: Outbound> Parking<M> {
         self.places.is_empty()
     }
 
+    /// Returns how many messages wait.
+    pub(super) fn len(&self) -> u32 {
+        let lens = self.places.iter().map(|place| place.queue.len() as u32);
+        lens.sum()
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.next
     }

@@ -81,6 +81,11 @@ impl<T: Types> Receiving<T> {
             && self.unacknowledged.due() == Instant::NEVER
     }
 
+    /// Returns how many messages of several packets are under way.
+    pub(super) fn len(&self) -> u32 {
+        self.incoming.len() as u32
+    }
+
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called, or an acknowledgement
     /// to be sent.
     pub(super) fn deadline(&self) -> Instant {

@@ -190,6 +190,17 @@ impl<M: Outbound> Sending<M> {
         self.window.is_empty() && self.short.is_empty() && self.long.is_empty()
     }
 
+    /// Returns how many messages are under way, and how many of their bytes.
+    pub(super) fn under_way(&self) -> (u32, u64) {
+        let bytes = self.window.iter().map(|(_, outgoing)| u64::from(outgoing.remaining()));
+        (self.window.len() as u32, bytes.sum())
+    }
+
+    /// Returns how many messages have not begun.
+    pub(super) fn waiting(&self) -> u32 {
+        (self.short.len() + self.long.len()) as u32
+    }
+
     /// Returns the number of the oldest transfer that has not ended.
     pub(super) fn base(&self) -> Id {
         self.window.base()
