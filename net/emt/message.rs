@@ -104,11 +104,6 @@ impl Outgoing {
         retained.copy(GFP_ATOMIC).ok()
     }
 
-    /// Returns the socket that has sent it.
-    pub(crate) fn sock(&self) -> &SockRef<Rdm> {
-        &self.sock
-    }
-
     /// Tells the user what has become of the message.
     pub(crate) fn end(self, outcome: Outcome) {
         if self.sock.is_dead() {

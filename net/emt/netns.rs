@@ -77,7 +77,7 @@ pub(crate) struct Netns {
     #[pin]
     pub(crate) rdms: SockTable<Rdm, BUCKETS>,
     /// The longest reliable message in bytes.
-    pub(crate) max_message: Atomic<u32>,
+    max_message: Atomic<u32>,
     /// What the devices have counted that no longer carry EMT.
     retired: [Atomic<u64>; COUNTERS],
     /// When it began: the engine's time counts from there.
@@ -163,6 +163,10 @@ impl Netns {
     /// Returns the bytes of the longest reliable message.
     pub(crate) fn max_message(&self) -> u32 {
         self.max_message.load(Relaxed)
+    }
+
+    pub(crate) fn set_max_message(&self, bytes: u32) {
+        self.max_message.store(bytes, Relaxed);
     }
 
     /// Finds the device for a destination at interface `ifindex`, as [`route`](Self::route) does.

@@ -8,7 +8,10 @@ use crate::{
     drive,
     engine::{
         limits::PEER_IDLE,
-        peer::Peer,
+        peer::{
+            info::Info,
+            Peer, //
+        },
         time::{
             Instant,
             Nanos,
@@ -98,6 +101,11 @@ impl Station {
         }
         this.armed.store(deadline.0, Relaxed);
         Timed::arm_before(this, this.link.netns().clock(deadline));
+    }
+
+    /// Returns what is known of it.
+    pub(crate) fn info(&self) -> Info {
+        self.state.lock().peer.info(self.link.netns().now())
     }
 
     /// Forgets a station that nobody has had to do with for long; returns whether it is gone.

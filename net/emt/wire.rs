@@ -149,11 +149,6 @@ impl Header {
         })
     }
 
-    /// Returns the bytes after all the headers.
-    pub(crate) fn payload(&self) -> usize {
-        usize::from(self.length).saturating_sub(self.kind.header_len())
-    }
-
     /// Parses the header of a packet from which `available` bytes have arrived.
     ///
     /// The checks come in this order, and the first that fails is what is counted.

@@ -145,7 +145,7 @@ mod tests {
                 Ok(Parsed::Reset(..)) => reached[2] = true,
                 Ok(Parsed::Message(..)) => reached[3] = true,
                 Ok(Parsed::Segment(..)) => reached[4] = true,
-                Ok(Parsed::Control(_, blocks)) => reached[5] |= !blocks.is_empty(),
+                Ok(Parsed::Control(_, blocks)) => reached[5] |= !blocks.as_bytes().is_empty(),
                 Err(_) => {}
             }
         }

@@ -102,11 +102,20 @@ struct sockaddr_emt {
  *
  * SIOCEMTGETSTATS (struct emt_statsreq) reads the counters of one enabled
  * device, or of the whole namespace.
+ *
+ * SIOCEMTGETPEER (struct emt_peerreq) tells what is known of another host.
+ *
+ * SIOCEMTGETLIMITS (struct emt_limits) reads the namespace's limits, and
+ * SIOCEMTSETLIMITS (struct emt_limits) sets them, which needs CAP_NET_ADMIN in
+ * the namespace's user namespace.
  */
 #define SIOCEMTENABLE	(SIOCPROTOPRIVATE + 0)
 #define SIOCEMTDISABLE	(SIOCPROTOPRIVATE + 1)
 #define SIOCEMTGETDEVS	(SIOCPROTOPRIVATE + 2)
 #define SIOCEMTGETSTATS	(SIOCPROTOPRIVATE + 3)
+#define SIOCEMTGETPEER	(SIOCPROTOPRIVATE + 4)
+#define SIOCEMTGETLIMITS	(SIOCPROTOPRIVATE + 5)
+#define SIOCEMTSETLIMITS	(SIOCPROTOPRIVATE + 6)
 
 /**
  * struct emt_devreq - names a device to SIOCEMTENABLE and SIOCEMTDISABLE
@@ -219,6 +228,59 @@ struct emt_statsreq {
 	__s32		ifindex;
 	__u32		size;
 	__aligned_u64	stats;
+};
+
+/* emt_peerreq state */
+#define EMT_PEER_IDLE		0	/* nothing has been exchanged of late */
+#define EMT_PEER_OPENING	1	/* the peer has been asked and not answered */
+#define EMT_PEER_OPEN		2	/* the peer has shown that it is there */
+
+/**
+ * struct emt_peerreq - argument of SIOCEMTGETPEER, which fails with ENODEV if
+ *	the interface is not enabled, and with ENOENT if nothing is known of the
+ *	address behind it
+ * @ifindex: in: index of an enabled interface
+ * @halen: in: 6
+ * @reserved: must be zero
+ * @addr: in: the peer's link-layer address, zero past @halen
+ * @state: out: one of EMT_PEER_*
+ * @rtt: out: smoothed round trip in nanoseconds, 0 if not measured
+ * @age: out: nanoseconds since the association began, 0 if there is none; a
+ *	peer that restarts begins another
+ * @silence: out: nanoseconds since the peer was last heard
+ * @tx_bytes: out: bytes of messages under way that the peer does not have
+ * @tx_messages: out: messages to the peer that are under way
+ * @tx_waiting: out: messages to the peer that have not begun
+ * @tx_parked: out: messages to the peer that its sockets had no room for
+ * @rx_messages: out: messages of several packets that are arriving from it
+ * @pad: zero
+ */
+struct emt_peerreq {
+	__s32		ifindex;
+	__u8		halen;
+	__u8		reserved[3];
+	__u8		addr[EMT_ADDR_MAX];
+	__aligned_u64	rtt;
+	__aligned_u64	age;
+	__aligned_u64	silence;
+	__aligned_u64	tx_bytes;
+	__u32		state;
+	__u32		tx_messages;
+	__u32		tx_waiting;
+	__u32		tx_parked;
+	__u32		rx_messages;
+	__u32		pad;
+};
+
+/**
+ * struct emt_limits - argument of SIOCEMTGETLIMITS and SIOCEMTSETLIMITS
+ * @max_message: bytes of the longest reliable message that may be sent or is
+ *	taken, 1 to 1 GiB; 16 MiB at first
+ * @reserved: must be zero
+ */
+struct emt_limits {
+	__u32	max_message;
+	__u32	reserved;
 };
 
 #endif /* _UAPI_LINUX_EMT_H */

@@ -73,10 +73,6 @@ impl<T> Fifo<T> {
         self.get(0)
     }
 
-    pub(crate) fn front_mut(&mut self) -> Option<&mut T> {
-        self.get_mut(0)
-    }
-
     /// Makes room for one more element.
     pub(crate) fn reserve(&mut self, flags: Flags) -> Result<(), AllocError> {
         self.reserve_all(self.len + 1, flags)

@@ -78,11 +78,6 @@ impl Rtt {
     pub(crate) fn answered(&mut self) {
         self.backoff = 0;
     }
-
-    /// Returns whether the last thing that happened was a timeout.
-    pub(crate) fn is_backed_off(&self) -> bool {
-        self.backoff != 0
-    }
 }
 
 #[kernel::macros::kunit_tests(emt_rtt)]

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ioctls: the queues' lengths, and the devices of the socket's namespace.
+//! Ioctls: the queues' lengths, and the devices, peers and limits of the socket's namespace.
 
 use super::bound::Connectionless;
 use crate::{
+    addr::LinkAddr,
     device,
+    engine::peer::info::Standing,
     error::COUNTERS,
-    netns::Netns, //
+    netns::Netns,
+    station, //
 };
 use kernel::{
     net::{
@@ -67,7 +70,41 @@ struct StatsReq {
     stats: u64,
 }
 
+/// `struct emt_peerreq`.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct PeerReq {
+    ifindex: i32,
+    halen: u8,
+    reserved: [u8; 3],
+    addr: [u8; uapi::EMT_ADDR_MAX as usize],
+    rtt: u64,
+    age: u64,
+    silence: u64,
+    tx_bytes: u64,
+    state: u32,
+    tx_messages: u32,
+    tx_waiting: u32,
+    tx_parked: u32,
+    rx_messages: u32,
+    pad: u32,
+}
+
+/// `struct emt_limits`.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Limits {
+    max_message: u32,
+    reserved: u32,
+}
+
+/// The longest message that an administrator may allow.
+const MOST_MAX_MESSAGE: u32 = 1 << 30;
+
 const _: () = {
+    assert!(size_of::<PeerReq>() == size_of::<uapi::emt_peerreq>());
+    assert!(core::mem::offset_of!(uapi::emt_peerreq, state) == 48);
+    assert!(size_of::<Limits>() == size_of::<uapi::emt_limits>());
     assert!(size_of::<DevReq>() == size_of::<uapi::emt_devreq>());
     assert!(size_of::<DevInfo>() == size_of::<uapi::emt_devinfo>());
     assert!(size_of::<DevList>() == size_of::<uapi::emt_devlist>());
@@ -96,6 +133,9 @@ pub(super) fn ioctl<T: Connectionless>(
         }),
         uapi::SIOCEMTGETDEVS => list(sock.bound().netns(), arg),
         uapi::SIOCEMTGETSTATS => stats(sock.bound().netns(), arg),
+        uapi::SIOCEMTGETPEER => peer(sock.bound().netns(), arg),
+        uapi::SIOCEMTGETLIMITS => limits(sock.bound().netns(), arg),
+        uapi::SIOCEMTSETLIMITS => set_limits(sock, arg),
         _ => Err(ENOIOCTLCMD),
     }
 }
@@ -209,4 +249,54 @@ fn total(netns: &Netns) -> Result<[u64; COUNTERS]> {
         Ok(())
     })?;
     Ok(total)
+}
+
+/// Tells what is known of another host.
+fn peer(netns: &Netns, arg: UserPtr) -> Result<c_int> {
+    let request: PeerReq = read(arg)?;
+    let [a, b, c, d, e, f, rest @ ..] = request.addr;
+    if request.halen != 6 || request.reserved != [0; 3] || rest != [0; 2] {
+        return Err(EINVAL);
+    }
+    let link = netns.link(request.ifindex).ok_or(ENODEV)?;
+    let station = station::known(&link, LinkAddr::new([a, b, c, d, e, f])).ok_or(ENOENT)?;
+    let info = station.info();
+    let answer = PeerReq {
+        rtt: info.round_trip,
+        age: info.age,
+        silence: info.silence,
+        tx_bytes: info.sending.1,
+        state: match info.standing {
+            Standing::Idle => uapi::EMT_PEER_IDLE,
+            Standing::Opening => uapi::EMT_PEER_OPENING,
+            Standing::Open => uapi::EMT_PEER_OPEN,
+        },
+        tx_messages: info.sending.0,
+        tx_waiting: info.waiting,
+        tx_parked: info.parked,
+        rx_messages: info.receiving,
+        pad: 0,
+        ..request
+    };
+    write(arg, &answer)
+}
+
+fn limits(netns: &Netns, arg: UserPtr) -> Result<c_int> {
+    let limits = Limits {
+        max_message: netns.max_message(),
+        reserved: 0,
+    };
+    write(arg, &limits)
+}
+
+fn set_limits<T: Connectionless>(sock: &Sock<T>, arg: UserPtr) -> Result<c_int> {
+    if !sock.net().capable(Capability::NetAdmin) {
+        return Err(EPERM);
+    }
+    let limits: Limits = read(arg)?;
+    if limits.reserved != 0 || !(1..=MOST_MAX_MESSAGE).contains(&limits.max_message) {
+        return Err(EINVAL);
+    }
+    sock.bound().netns().set_max_message(limits.max_message);
+    Ok(0)
 }

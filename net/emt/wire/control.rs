@@ -18,9 +18,6 @@ pub(crate) const BLOCK_LEN: usize = 16;
 /// The most blocks that one packet has.
 pub(crate) const MAX_BLOCKS: usize = 16;
 
-/// The longest control packet, the common header included.
-pub(crate) const MAX_CONTROL: usize = CONTROL_LEN + MAX_BLOCKS * BLOCK_LEN;
-
 /// What a control packet says besides what it acknowledges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Block {
@@ -159,10 +156,6 @@ impl Blocks {
             }
             None => false,
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     pub(crate) fn is_full(&self) -> bool {
