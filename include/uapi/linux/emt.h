@@ -180,7 +180,8 @@ struct emt_devlist {
  * @rx_bad_address: packets from a group address, or to a group address other
  *	than broadcast, or from or to port 0
  * @rx_no_socket: packets for a port that no socket is bound to, or whose socket
- *	is connected to another peer or shut down for reading
+ *	is connected to another peer, bound to another device (SO_BINDTODEVICE)
+ *	or shut down for reading
  * @rx_queue_full: packets dropped because the socket's receive buffer was full
  * @rx_filtered: packets that the socket's filter rejected
  * @rx_no_memory: packets dropped for want of memory

@@ -53,7 +53,7 @@ impl DropReason {
     /// assert_ne!(reason, DropReason::NO_SOCKET);
     /// ```
     pub const fn new(subsystem: Subsystem, index: u16) -> Self {
-        Self(subsystem.0 << bindings::SKB_DROP_REASON_SUBSYS_SHIFT | index as u32)
+        Self::from_raw(subsystem.0 << bindings::SKB_DROP_REASON_SUBSYS_SHIFT | index as u32)
     }
 
     /// Wraps a reason that C code returned.

@@ -215,7 +215,7 @@ impl<T: State> PerNamespace<T> {
         }
         // SAFETY: The slot was there when `live` was set, and is not freed before a grace period
         // has passed since it was cleared, or since the last user of the namespace was gone.
-        let state = unsafe { self.slot(net.as_raw()) }?.load(Acquire);
+        let state = unsafe { self.slot(net) }?.load(Acquire);
         if state == 0 || state & EXITING != 0 {
             return None;
         }
@@ -230,14 +230,14 @@ impl<T: State> PerNamespace<T> {
     /// # Safety
     ///
     /// If this is registered, `net` must have its slot and must keep it for `'a`.
-    unsafe fn slot<'a>(&self, net: *mut bindings::net) -> Option<&'a Atomic<usize>> {
+    unsafe fn slot<'a>(&self, net: &'a Namespace) -> Option<&'a Atomic<usize>> {
         if !self.registered.load(Acquire) {
             return None;
         }
         // SAFETY: The core sets `id` before it calls back, and leaves it alone while registered.
         let id = unsafe { *self.id.get() };
-        // SAFETY: `net` is valid by the safety requirements, and `id` was assigned by the core.
-        let word = unsafe { bindings::net_generic(net, id) }.cast::<usize>();
+        // SAFETY: `net` is valid, and `id` was assigned by the core.
+        let word = unsafe { bindings::net_generic(net.as_raw(), id) }.cast::<usize>();
         if word.is_null() {
             return None;
         }
@@ -259,6 +259,8 @@ impl<T: State> Callbacks<T> {
     /// Called by the core only, with a namespace that is being set up.
     unsafe extern "C" fn init(net: *mut bindings::net) -> c_int {
         from_result(|| {
+            // SAFETY: The namespace is in the hands of the core, which calls this.
+            let net = unsafe { Namespace::from_raw(net) };
             // SAFETY: The core calls this while the namespace has its slot.
             let slot = unsafe { T::registry().slot(net) }.ok_or(EINVAL)?;
             let state = Arc::pin_init(T::new(), GFP_KERNEL)?;
@@ -271,6 +273,8 @@ impl<T: State> Callbacks<T> {
     ///
     /// Called by the core only, with a namespace for which `init` succeeded.
     unsafe extern "C" fn pre_exit(net: *mut bindings::net) {
+        // SAFETY: The namespace is in the hands of the core, which calls this.
+        let net = unsafe { Namespace::from_raw(net) };
         // SAFETY: The core calls this while the namespace has its slot.
         let Some(slot) = (unsafe { T::registry().slot(net) }) else {
             return;
@@ -288,6 +292,8 @@ impl<T: State> Callbacks<T> {
     ///
     /// Called by the core only, a grace period after `pre_exit`.
     unsafe extern "C" fn exit(net: *mut bindings::net) {
+        // SAFETY: The namespace is in the hands of the core, which calls this.
+        let net = unsafe { Namespace::from_raw(net) };
         // SAFETY: The core calls this while the namespace has its slot.
         let Some(slot) = (unsafe { T::registry().slot(net) }) else {
             return;

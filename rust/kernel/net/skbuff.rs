@@ -169,15 +169,12 @@ impl SharedSkBuff {
     /// Frees the packet, which was delivered.
     #[inline]
     pub fn consume(self) {
-        self.free(bindings::skb_drop_reason_SKB_CONSUMED);
-    }
-
-    #[inline]
-    fn free(self, reason: u32) {
         let skb = ManuallyDrop::new(self).skb;
         // SAFETY: By the type invariant the handle owns a reference, which `ManuallyDrop` leaves to
         // this call. The call frees in every context.
-        unsafe { bindings::dev_kfree_skb_any_reason(skb.as_ptr(), reason) };
+        unsafe {
+            bindings::dev_kfree_skb_any_reason(skb.as_ptr(), bindings::skb_drop_reason_SKB_CONSUMED)
+        };
     }
 }
 
@@ -469,9 +466,8 @@ impl SkBuff {
     /// Frees the packet, which could not be delivered because of `reason`.
     #[inline]
     pub fn drop_reason(self, reason: DropReason) {
-        // The handle inside has to be taken out by hand, as `SkBuff` shares its destructor.
-        let SkBuff(shared) = self;
-        shared.free(reason.as_raw());
+        // SAFETY: The handle owned the packet and gives it up. The call frees in every context.
+        unsafe { bindings::dev_kfree_skb_any_reason(self.into_raw(), reason.as_raw()) };
     }
 
     /// Frees the packet, which was delivered.

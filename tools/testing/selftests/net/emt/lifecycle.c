@@ -92,7 +92,7 @@ TEST_F(lifecycle, namespace_ends_under_traffic)
 			close(fd[n]);
 		host_free(&self->h[0]);
 		/* The wire dies with it, which ends the flood. */
-		EXPECT_EQ(0, ends(pid));
+		ASSERT_EQ(0, ends(pid));
 		host_free(&self->h[1]);
 	}
 }
@@ -110,7 +110,7 @@ TEST_F(lifecycle, device_is_deleted_under_traffic)
 
 		netns_enter(self->h[i & 1].netns);
 		link_del(EMT_DEV);
-		EXPECT_EQ(0, ends(pid));
+		ASSERT_EQ(0, ends(pid));
 		EXPECT_EQ(ENETDOWN, sock_get(bound, SO_ERROR));
 		EXPECT_EQ(0, sock_get(any, SO_ERROR));
 		close(any);
