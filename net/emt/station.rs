@@ -200,7 +200,7 @@ pub(crate) fn refuse(link: &Link, sock: &Sock<Rdm>) {
     for station in link.stations.iter(&guard) {
         let station = Arc::from(station);
         drive::drive(&station, |peer, _, host| {
-            peer.refuse(host, |room| core::ptr::eq(&**room.sock(), sock))
+            peer.refuse(host, |room| room.is_of(sock))
         });
     }
 }

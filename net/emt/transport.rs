@@ -32,7 +32,8 @@ use crate::{
         bound,
         rdm::{
             self,
-            Rdm, //
+            Rdm,
+            Room, //
         },
     },
     station::Station,
@@ -46,7 +47,6 @@ use crate::{
 };
 use kernel::{
     net::{
-        sock_ref::RcvRoom,
         SkBuff,
         SkBuffList,
         Sock, //
@@ -62,7 +62,7 @@ pub(crate) struct Transport;
 impl Types for Transport {
     type Outbound = Outgoing;
     type Chunk = Bytes;
-    type Room = RcvRoom<Rdm>;
+    type Room = Room;
 }
 
 /// What surrounds the peer of a station while it is called, and what has come of that.
@@ -228,7 +228,7 @@ impl Host<Transport> for Surroundings<'_> {
         ports: Ports,
         total: u32,
         first: &Bytes,
-    ) -> Result<RcvRoom<Rdm>, Unwilling> {
+    ) -> Result<Room, Unwilling> {
         let guard = rcu::read_lock();
         let sock = self.find(&guard, ports, total as usize)?;
         rdm::reserve(sock, self.now, self.source(ports), total, first)
@@ -237,7 +237,7 @@ impl Host<Transport> for Surroundings<'_> {
     fn complete(
         &mut self,
         ports: Ports,
-        room: RcvRoom<Rdm>,
+        room: Room,
         message: Bytes,
     ) -> Result<(), Unwilling> {
         rdm::complete(room, self.source(ports), message)

@@ -108,6 +108,8 @@ pub(crate) struct Rdm {
     /// Whether the user wants errors, and notices of delivery, on the error queue.
     wants_errors: Atomic<bool>,
     wants_notices: Atomic<bool>,
+    /// How many messages are under way for which room is kept.
+    rooms: Atomic<i32>,
     /// Whether somebody waits for room.
     waiting: Atomic<bool>,
     #[pin]
@@ -121,6 +123,7 @@ impl Rdm {
             user_timeout: Atomic::new(USER_TIMEOUT),
             wants_errors: Atomic::new(false),
             wants_notices: Atomic::new(false),
+            rooms: Atomic::new(0),
             waiting: Atomic::new(false),
             waiters <- new_spinlock_bh!(Waiters::new(), "emt_waiters"),
         })
@@ -149,6 +152,37 @@ impl Rdm {
 
     pub(super) fn set_wants_notices(&self, wants: bool) {
         self.wants_notices.store(wants, Relaxed);
+    }
+}
+
+/// Room in the receive buffer of a socket for a message that is under way.
+pub(crate) struct Room {
+    /// `None` once it is taken up.
+    room: Option<RcvRoom<Rdm>>,
+}
+
+impl Room {
+    fn new(room: RcvRoom<Rdm>) -> Self {
+        room.sock().rooms.add(1, Relaxed);
+        Self { room: Some(room) }
+    }
+
+    fn take_up(&mut self) -> Option<RcvRoom<Rdm>> {
+        let room = self.room.take()?;
+        room.sock().rooms.add(-1, Relaxed);
+        Some(room)
+    }
+
+    /// Returns whether it is in the buffer of `sock`.
+    pub(crate) fn is_of(&self, sock: &Sock<Rdm>) -> bool {
+        let room = self.room.as_ref();
+        room.is_some_and(|room| core::ptr::eq(&**room.sock(), sock))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        drop(self.take_up());
     }
 }
 
@@ -256,19 +290,20 @@ pub(crate) fn reserve(
     source: Endpoint,
     total: u32,
     first: &Bytes,
-) -> Result<RcvRoom<Rdm>, Unwilling> {
+) -> Result<Room, Unwilling> {
     // What the packets will take of memory, if they are like the first. The last may be short.
     let packets = (total as usize).div_ceil(first.len().max(MIN_SEGMENT as usize)) + 1;
     let bytes = packets.saturating_mul(first.size());
-    admit(sock, now, source, bytes, || sock.reserve_rcv(bytes))
+    admit(sock, now, source, bytes, || sock.reserve_rcv(bytes)).map(Room::new)
 }
 
 /// Puts a message into the receive queue for which room was kept.
 pub(crate) fn complete(
-    room: RcvRoom<Rdm>,
+    mut room: Room,
     source: Endpoint,
     message: Bytes,
 ) -> Result<(), Unwilling> {
+    let room = room.take_up().ok_or(Unwilling::Lost)?;
     if room.sock().is_dead() {
         return Err(Unwilling::Refused(Why::NoSocket));
     }
@@ -360,9 +395,12 @@ impl Operations for Rdm {
 
     fn release(sock: &Sock<Self>) {
         bound::release(sock);
-        let netns = sock.bound.netns();
         // What is on its way to the socket keeps it alive, and its namespace. What it has sent is
         // delivered yet.
+        if sock.rooms.load(Relaxed) == 0 {
+            return;
+        }
+        let netns = sock.bound.netns();
         let _ = netns.for_each_link(|link| {
             station::refuse(link, sock);
             Ok(())
