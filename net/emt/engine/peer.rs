@@ -38,7 +38,6 @@ use super::{
     id::Id,
     limits::{
         CONFIRM_AFTER,
-        PEER_IDLE,
         WINDOW, //
     },
     rtt::Rtt,
