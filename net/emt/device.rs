@@ -195,7 +195,10 @@ pub(crate) fn enable(netns: Arc<Netns>, dev: &Device, _rtnl: &Rtnl) -> Result {
     if netns.link(dev.ifindex()).is_some() {
         return Err(EEXIST);
     }
-    let link = Arc::pin_init(Link::new(netns.clone(), dev, LinkAddr::new(address)), GFP_KERNEL)?;
+    let link = Arc::pin_init(
+        Link::new(netns.clone(), dev, LinkAddr::new(address)),
+        GFP_KERNEL,
+    )?;
     netns
         .insert(Enabled::new(link)?)
         .map_err(|(_enabled, error)| error)

@@ -14,7 +14,6 @@ use crate::{
     netns::NETNS, //
 };
 use dgram::Dgram;
-use rdm::Rdm;
 use kernel::{
     net::{
         family::Family,
@@ -25,6 +24,7 @@ use kernel::{
     },
     prelude::*, //
 };
+use rdm::Rdm;
 
 // Some machines number them differently.
 const SOCK_DGRAM: u32 = kernel::net::socket::SOCK_DGRAM;

@@ -176,7 +176,9 @@ pub(crate) fn get(
         return Err(ENOBUFS);
     }
     let station = Arc::pin_init(Timed::new(Station::new(link.clone(), addr)), flags)?;
-    let station = link.stations.get_or_insert(addr.to_bits(), station, flags)?;
+    let station = link
+        .stations
+        .get_or_insert(addr.to_bits(), station, flags)?;
     // Either this sees that the device is closed, or who closes it sees the station.
     if link.is_closed() {
         close_all(link);

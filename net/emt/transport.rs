@@ -223,23 +223,13 @@ impl Host<Transport> for Surroundings<'_> {
         rdm::deliver(sock, self.now, self.source(ports), chunk)
     }
 
-    fn reserve(
-        &mut self,
-        ports: Ports,
-        total: u32,
-        first: &Bytes,
-    ) -> Result<Room, Unwilling> {
+    fn reserve(&mut self, ports: Ports, total: u32, first: &Bytes) -> Result<Room, Unwilling> {
         let guard = rcu::read_lock();
         let sock = self.find(&guard, ports, total as usize)?;
         rdm::reserve(sock, self.now, self.source(ports), total, first)
     }
 
-    fn complete(
-        &mut self,
-        ports: Ports,
-        room: Room,
-        message: Bytes,
-    ) -> Result<(), Unwilling> {
+    fn complete(&mut self, ports: Ports, room: Room, message: Bytes) -> Result<(), Unwilling> {
         rdm::complete(room, self.source(ports), message)
     }
 
@@ -267,9 +257,7 @@ impl Host<Transport> for Surroundings<'_> {
 }
 
 /// Notes who is granted what. If memory is short it is lost, and will be asked for.
-fn note(
-    granted: &mut KVec<(LinkAddr, Id, u32)>,
-) -> impl FnMut(&LinkAddr, Id, u32) + use<'_> {
+fn note(granted: &mut KVec<(LinkAddr, Id, u32)>) -> impl FnMut(&LinkAddr, Id, u32) + use<'_> {
     |addr, id, limit| {
         let _ = granted.push((*addr, id, limit), GFP_ATOMIC);
     }

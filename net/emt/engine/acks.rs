@@ -42,7 +42,10 @@ impl Group {
         if id.after(self.lowest).is_some() {
             return true;
         }
-        let fits = self.highest.after(id).is_some_and(|span| span <= Self::SPAN);
+        let fits = self
+            .highest
+            .after(id)
+            .is_some_and(|span| span <= Self::SPAN);
         if fits {
             self.lowest = id;
         }

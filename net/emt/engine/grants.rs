@@ -132,7 +132,11 @@ impl<K: PartialEq> Grants<K> {
             return;
         };
         let remaining = progress.total.saturating_sub(progress.arrived);
-        if self.granted.get(at).is_some_and(|longest| longest.remaining() > remaining) {
+        if self
+            .granted
+            .get(at)
+            .is_some_and(|longest| longest.remaining() > remaining)
+        {
             if let Ok(longest) = self.granted.remove(at) {
                 self.put_back(longest);
             }
@@ -223,9 +227,13 @@ mod tests {
         let mut oldest = 0;
         for round in 100..100 + OLDEST_EACH {
             tell(&mut grants, 31, came(0, LONG));
-            grants.settled(&31, Id(0), &mut |peer, _, _| oldest += u32::from(*peer == 20));
+            grants.settled(&31, Id(0), &mut |peer, _, _| {
+                oldest += u32::from(*peer == 20)
+            });
             tell(&mut grants, 30, came(0, LONG + round));
-            grants.settled(&30, Id(0), &mut |peer, _, _| oldest += u32::from(*peer == 20));
+            grants.settled(&30, Id(0), &mut |peer, _, _| {
+                oldest += u32::from(*peer == 20)
+            });
         }
         assert!(oldest > 0);
     }

@@ -115,15 +115,12 @@ pub(crate) trait Host<T: Types> {
     fn deliver(&mut self, ports: Ports, chunk: T::Chunk) -> Result<(), Unwilling>;
 
     /// Keeps room for a message of `total` bytes, of which `first` has arrived.
-    fn reserve(&mut self, ports: Ports, total: u32, first: &T::Chunk) -> Result<T::Room, Unwilling>;
+    fn reserve(&mut self, ports: Ports, total: u32, first: &T::Chunk)
+        -> Result<T::Room, Unwilling>;
 
     /// Puts a message that took several packets into the receive queue of its socket.
-    fn complete(
-        &mut self,
-        ports: Ports,
-        room: T::Room,
-        message: T::Chunk,
-    ) -> Result<(), Unwilling>;
+    fn complete(&mut self, ports: Ports, room: T::Room, message: T::Chunk)
+        -> Result<(), Unwilling>;
 
     /// Is told the end of a message that was to be sent.
     fn ended(&mut self, message: T::Outbound, outcome: Outcome);

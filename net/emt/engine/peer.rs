@@ -300,7 +300,8 @@ impl<T: Types> Peer<T> {
         if let Err(verdict) = self.accept(now, &segment.reliable, host) {
             return verdict;
         }
-        self.receiving.advance(segment.transfer.id.minus(behind), host);
+        self.receiving
+            .advance(segment.transfer.id.minus(behind), host);
         self.receiving
             .take_segment(now, segment, ports, chunk, &self.rtt, host)
     }

@@ -75,7 +75,11 @@ impl<K: PartialEq + Clone> Waiters<K> {
     /// Takes note that a message of `bytes` has come in from `peer`.
     pub(crate) fn entered(&mut self, peer: &K, bytes: u32) {
         self.promised = self.promised.saturating_sub(bytes);
-        if self.barrier.as_ref().is_some_and(|barrier| barrier.peer == *peer) {
+        if self
+            .barrier
+            .as_ref()
+            .is_some_and(|barrier| barrier.peer == *peer)
+        {
             self.barrier = None;
         }
     }
@@ -151,7 +155,11 @@ impl<K: PartialEq + Clone> Waiters<K> {
                 }
             }
         }
-        if self.barrier.as_ref().is_some_and(|barrier| barrier.peer == *peer) {
+        if self
+            .barrier
+            .as_ref()
+            .is_some_and(|barrier| barrier.peer == *peer)
+        {
             self.barrier = None;
         }
     }

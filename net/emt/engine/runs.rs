@@ -185,7 +185,10 @@ mod tests {
 
     fn take(runs: &mut Runs<Bytes>) -> Option<usize> {
         let bytes = runs.take()?.0;
-        assert!(bytes.iter().copied().eq((0..bytes.len()).map(|at| at as u8)));
+        assert!(bytes
+            .iter()
+            .copied()
+            .eq((0..bytes.len()).map(|at| at as u8)));
         Some(bytes.len())
     }
 
@@ -195,7 +198,10 @@ mod tests {
         for start in (0..100).step_by(10) {
             assert_eq!(insert(&mut runs, start, start + 10), Inserted::New(10));
         }
-        assert_eq!((runs.held(), runs.highest(), runs.runs.len()), (100, 100, 1));
+        assert_eq!(
+            (runs.held(), runs.highest(), runs.runs.len()),
+            (100, 100, 1)
+        );
         assert_eq!(take(&mut runs), Some(100));
     }
 
@@ -257,7 +263,10 @@ mod tests {
     fn offsets_past_the_end_of_numbers_are_not_kept() {
         let mut runs = Runs::new();
         assert_eq!(
-            runs.insert(u32::MAX, Bytes(KVec::from_elem(0, 2, GFP_KERNEL).unwrap_or_default())),
+            runs.insert(
+                u32::MAX,
+                Bytes(KVec::from_elem(0, 2, GFP_KERNEL).unwrap_or_default())
+            ),
             Inserted::NoRoom
         );
     }

@@ -19,8 +19,7 @@ use crate::{
         Refusal, //
     },
     message::Bytes,
-    output,
-    station,
+    output, station,
     transport::{
         Surroundings,
         Transport, //
@@ -96,7 +95,9 @@ fn hello(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<
         return Err((skb, Refusal::NoMemory));
     };
     let hello = Hello::parse(own);
-    let verdict = drive::drive(&station, |peer, now, host| peer.handle_hello(now, &hello, host));
+    let verdict = drive::drive(&station, |peer, now, host| {
+        peer.handle_hello(now, &hello, host)
+    });
     done(link, skb, verdict)
 }
 
@@ -104,7 +105,9 @@ fn reset(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<
     let (skb, own) = own::<RESET_BODY>(skb)?;
     let reset = Reset::parse(own);
     let verdict = station::known(link, addresses.from).and_then(|station| {
-        drive::drive(&station, |peer, now, host| peer.handle_reset(now, &reset, host))
+        drive::drive(&station, |peer, now, host| {
+            peer.handle_reset(now, &reset, host)
+        })
     });
     done(link, skb, verdict)
 }

@@ -113,11 +113,7 @@ const _: () = {
 };
 
 /// Performs one of the ioctls of a socket.
-pub(super) fn ioctl<T: Connectionless>(
-    sock: &Sock<T>,
-    cmd: u32,
-    arg: UserPtr,
-) -> Result<c_int> {
+pub(super) fn ioctl<T: Connectionless>(sock: &Sock<T>, cmd: u32, arg: UserPtr) -> Result<c_int> {
     match cmd {
         SIOCINQ => write(arg, &(sock.first_len() as c_int)),
         SIOCOUTQ => write(arg, &sock.wmem_alloc()),

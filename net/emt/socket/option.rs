@@ -24,12 +24,7 @@ const SOL_EMT: c_int = uapi::SOL_EMT as c_int;
 /// setsockopt().
 ///
 /// [`ENOPROTOOPT`] for an unknown option, [`EINVAL`] for a value that is too short or out of range.
-pub(super) fn set(
-    sock: &Sock<Rdm>,
-    level: c_int,
-    name: c_int,
-    value: &NewOption<'_>,
-) -> Result {
+pub(super) fn set(sock: &Sock<Rdm>, level: c_int, name: c_int, value: &NewOption<'_>) -> Result {
     let flag = || match value.read::<c_int>()? {
         0 => Ok(false),
         1 => Ok(true),

@@ -298,11 +298,7 @@ pub(crate) fn reserve(
 }
 
 /// Puts a message into the receive queue for which room was kept.
-pub(crate) fn complete(
-    mut room: Room,
-    source: Endpoint,
-    message: Bytes,
-) -> Result<(), Unwilling> {
+pub(crate) fn complete(mut room: Room, source: Endpoint, message: Bytes) -> Result<(), Unwilling> {
     let room = room.take_up().ok_or(Unwilling::Lost)?;
     if room.sock().is_dead() {
         return Err(Unwilling::Refused(Why::NoSocket));

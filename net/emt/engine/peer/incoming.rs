@@ -62,8 +62,7 @@ impl Shape {
             return false;
         }
         let fits = step == 0
-            || offset % step == 0
-                && (tail == 0 || tail % step == 0 && self.total - tail <= step);
+            || offset % step == 0 && (tail == 0 || tail % step == 0 && self.total - tail <= step);
         if fits {
             (self.step, self.tail) = (step, tail);
         }
@@ -325,7 +324,9 @@ mod tests {
             step: 0,
             tail: 0,
         };
-        packets.iter().all(|&(offset, len)| shape.admit(offset, len))
+        packets
+            .iter()
+            .all(|&(offset, len)| shape.admit(offset, len))
     }
 
     #[test]
@@ -348,6 +349,9 @@ mod tests {
     fn tiny_packets_are_refused_but_as_the_last() {
         let tiny = MIN_SEGMENT - 1;
         assert!(!admits(2500, &[(0, tiny)]));
-        assert!(admits(MIN_SEGMENT + 1, &[(MIN_SEGMENT, 1), (0, MIN_SEGMENT)]));
+        assert!(admits(
+            MIN_SEGMENT + 1,
+            &[(MIN_SEGMENT, 1), (0, MIN_SEGMENT)]
+        ));
     }
 }

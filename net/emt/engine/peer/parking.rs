@@ -163,13 +163,7 @@ impl<T: Types> Peer<T> {
     }
 
     /// The receiver has room for `bytes`, and for one message in any case.
-    pub(super) fn on_wake(
-        &mut self,
-        now: Instant,
-        port: u16,
-        bytes: u32,
-        host: &mut impl Host<T>,
-    ) {
+    pub(super) fn on_wake(&mut self, now: Instant, port: u16, bytes: u32, host: &mut impl Host<T>) {
         if let Some(at) = self.parking.place(port) {
             self.unpark(now, at, bytes, true, host);
         }
@@ -193,14 +187,7 @@ impl<T: Types> Peer<T> {
 
     /// Lets messages of a place begin anew: one, and more as far as `bytes` go. `open` if the
     /// receiver is known to have room.
-    fn unpark(
-        &mut self,
-        now: Instant,
-        at: usize,
-        bytes: u32,
-        open: bool,
-        host: &mut impl Host<T>,
-    ) {
+    fn unpark(&mut self, now: Instant, at: usize, bytes: u32, open: bool, host: &mut impl Host<T>) {
         let Some(place) = self.parking.places.get_mut(at) else {
             return;
         };
@@ -237,7 +224,11 @@ impl<T: Types> Peer<T> {
         }
         // From the end, since places may go away.
         for at in (0..self.parking.places.len()).rev() {
-            let due = self.parking.places.get(at).is_some_and(|place| place.retry <= now);
+            let due = self
+                .parking
+                .places
+                .get(at)
+                .is_some_and(|place| place.retry <= now);
             if due {
                 self.unpark(now, at, 0, false, host);
             }

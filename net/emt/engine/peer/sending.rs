@@ -192,7 +192,10 @@ impl<M: Outbound> Sending<M> {
 
     /// Returns how many messages are under way, and how many of their bytes.
     pub(super) fn under_way(&self) -> (u32, u64) {
-        let bytes = self.window.iter().map(|(_, outgoing)| u64::from(outgoing.remaining()));
+        let bytes = self
+            .window
+            .iter()
+            .map(|(_, outgoing)| u64::from(outgoing.remaining()));
         (self.window.len() as u32, bytes.sum())
     }
 
@@ -413,12 +416,7 @@ impl<T: Types> Peer<T> {
     }
 
     /// Begins a transfer, if the budget allows it.
-    pub(super) fn transmit_new(
-        &mut self,
-        now: Instant,
-        tag: u32,
-        host: &mut impl Host<T>,
-    ) -> bool {
+    pub(super) fn transmit_new(&mut self, now: Instant, tag: u32, host: &mut impl Host<T>) -> bool {
         if let Some(first) = self.sending.short.front() {
             let len = first.message.len();
             if self.sending.window.is_full() || !self.budget.allows(len) {
@@ -455,7 +453,9 @@ impl<T: Types> Peer<T> {
         if !self.budget.allows(step) {
             return None;
         }
-        let unasked = (self.budget.room_for_long() / step * step).max(step).min(len);
+        let unasked = (self.budget.room_for_long() / step * step)
+            .max(step)
+            .min(len);
         let waiting = self.sending.long.remove(at).ok()?;
         match self.sending.begin(now, waiting, unasked) {
             Ok(id) => {
@@ -490,13 +490,7 @@ impl<T: Types> Peer<T> {
     }
 
     /// Sends the next packet of a transfer, if there is one.
-    fn continue_with(
-        &mut self,
-        now: Instant,
-        tag: u32,
-        id: Id,
-        host: &mut impl Host<T>,
-    ) -> bool {
+    fn continue_with(&mut self, now: Instant, tag: u32, id: Id, host: &mut impl Host<T>) -> bool {
         let Some(outgoing) = self.sending.window.get_mut(id) else {
             return false;
         };
@@ -762,9 +756,7 @@ impl<T: Types> Peer<T> {
         } else {
             timeout
         };
-        if !outgoing.is_single()
-            && now.since(outgoing.sent_at.max(outgoing.heard)) < patience
-        {
+        if !outgoing.is_single() && now.since(outgoing.sent_at.max(outgoing.heard)) < patience {
             let _ = self.sending.flight.push_back((id, now), GFP_ATOMIC);
             return false;
         }
