@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one way to do anything with a station: call its peer, send what is to be sent, set the timer.
+//! The one way to do anything with a station: call its peer, send what is to be sent, set the
+//! timer.
 //!
 //! Packets leave, and other stations learn that they may send, after the lock was given up.
 

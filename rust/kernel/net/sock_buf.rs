@@ -69,8 +69,8 @@ impl<T: Operations> Sock<T> {
 
     /// Tells the user on the error queue of `error`, which concerns `address`, and wakes who waits.
     ///
-    /// [`recv_errqueue`](Self::recv_errqueue) returns both. Fails with [`ENOMEM`] if memory is short
-    /// or the receive buffer, to which it is charged, has no room. Not for hard interrupts.
+    /// [`recv_errqueue`](Self::recv_errqueue) returns both. Fails with [`ENOMEM`] if memory is
+    /// short or the receive buffer, to which it is charged, has no room. Not for hard interrupts.
     pub fn queue_error<A: IntoBytes + Immutable>(
         &self,
         error: &ExtendedError,

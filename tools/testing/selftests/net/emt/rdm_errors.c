@@ -53,7 +53,8 @@ static int send_with_cookie(int fd, const struct sockaddr_emt *to, const void *b
 	char control[CMSG_SPACE(sizeof(cookie))] = { 0 };
 	struct iovec iov = { (void *)buf, len };
 	struct msghdr msg = {
-		.msg_name = (void *)to, .msg_namelen = sizeof(*to), .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_name = (void *)to, .msg_namelen = sizeof(*to),
+		.msg_iov = &iov, .msg_iovlen = 1,
 		.msg_control = control, .msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);

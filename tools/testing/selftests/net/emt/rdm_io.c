@@ -244,7 +244,7 @@ TEST_F(rdm, a_blocked_sender_goes_on_when_there_is_room)
 	if (!pid) {
 		for (i = 0; i < count; i++) {
 			memset(buf, i, sizeof(buf));
-			if (emt_sendto(self->fd[0], buf, sizeof(buf), 0, &self->to[0]) != sizeof(buf))
+			if (emt_sendto(self->fd[0], buf, 1000, 0, &self->to[0]) != 1000)
 				_exit(1);
 		}
 		_exit(0);

@@ -43,32 +43,33 @@ FIXTURE_VARIANT(netem)
 	const char *how;
 };
 
-#define WIRE(name, text) FIXTURE_VARIANT_ADD(netem, name) { .how = text }
 
-WIRE(clean, "delay 0");
-WIRE(delay_50us, "delay 50us");
-WIRE(delay_5ms, "delay 5ms");
-WIRE(loss_0_1, "loss 0.1%");
-WIRE(loss_0_1_delay_50us, "loss 0.1% delay 50us");
-WIRE(loss_0_1_delay_5ms, "loss 0.1% delay 5ms");
-WIRE(loss_1, "loss 1%");
-WIRE(loss_1_delay_50us, "loss 1% delay 50us");
-WIRE(loss_1_delay_5ms, "loss 1% delay 5ms");
-WIRE(loss_10, "loss 10%");
-WIRE(loss_10_delay_50us, "loss 10% delay 50us");
-WIRE(loss_10_delay_5ms, "loss 10% delay 5ms");
-WIRE(loss_30, "loss 30%");
-WIRE(loss_30_delay_50us, "loss 30% delay 50us");
-WIRE(loss_30_delay_5ms, "loss 30% delay 5ms");
-WIRE(reorder, "delay 1ms reorder 25%");
-WIRE(reorder_loss_5, "delay 1ms reorder 25% loss 5%");
-WIRE(jitter, "delay 1ms 900us");
-WIRE(duplicate, "duplicate 20%");
-WIRE(duplicate_late, "duplicate 20% delay 1ms 900us");
-WIRE(corrupt, "corrupt 2%");
-WIRE(rate_100mbit, "rate 100mbit");
-WIRE(rate_10mbit_short_queue, "rate 50mbit limit 20");
-WIRE(all_at_once, "delay 200us 150us loss 3% duplicate 3% corrupt 1% rate 200mbit");
+FIXTURE_VARIANT_ADD(netem, clean) { .how = "delay 0" };
+FIXTURE_VARIANT_ADD(netem, delay_50us) { .how = "delay 50us" };
+FIXTURE_VARIANT_ADD(netem, delay_5ms) { .how = "delay 5ms" };
+FIXTURE_VARIANT_ADD(netem, loss_0_1) { .how = "loss 0.1%" };
+FIXTURE_VARIANT_ADD(netem, loss_0_1_delay_50us) { .how = "loss 0.1% delay 50us" };
+FIXTURE_VARIANT_ADD(netem, loss_0_1_delay_5ms) { .how = "loss 0.1% delay 5ms" };
+FIXTURE_VARIANT_ADD(netem, loss_1) { .how = "loss 1%" };
+FIXTURE_VARIANT_ADD(netem, loss_1_delay_50us) { .how = "loss 1% delay 50us" };
+FIXTURE_VARIANT_ADD(netem, loss_1_delay_5ms) { .how = "loss 1% delay 5ms" };
+FIXTURE_VARIANT_ADD(netem, loss_10) { .how = "loss 10%" };
+FIXTURE_VARIANT_ADD(netem, loss_10_delay_50us) { .how = "loss 10% delay 50us" };
+FIXTURE_VARIANT_ADD(netem, loss_10_delay_5ms) { .how = "loss 10% delay 5ms" };
+FIXTURE_VARIANT_ADD(netem, loss_30) { .how = "loss 30%" };
+FIXTURE_VARIANT_ADD(netem, loss_30_delay_50us) { .how = "loss 30% delay 50us" };
+FIXTURE_VARIANT_ADD(netem, loss_30_delay_5ms) { .how = "loss 30% delay 5ms" };
+FIXTURE_VARIANT_ADD(netem, reorder) { .how = "delay 1ms reorder 25%" };
+FIXTURE_VARIANT_ADD(netem, reorder_loss_5) { .how = "delay 1ms reorder 25% loss 5%" };
+FIXTURE_VARIANT_ADD(netem, jitter) { .how = "delay 1ms 900us" };
+FIXTURE_VARIANT_ADD(netem, duplicate) { .how = "duplicate 20%" };
+FIXTURE_VARIANT_ADD(netem, duplicate_late) { .how = "duplicate 20% delay 1ms 900us" };
+FIXTURE_VARIANT_ADD(netem, corrupt) { .how = "corrupt 2%" };
+FIXTURE_VARIANT_ADD(netem, rate_100mbit) { .how = "rate 100mbit" };
+FIXTURE_VARIANT_ADD(netem, rate_10mbit_short_queue) { .how = "rate 50mbit limit 20" };
+FIXTURE_VARIANT_ADD(netem, all_at_once) {
+	.how = "delay 200us 150us loss 3% duplicate 3% corrupt 1% rate 200mbit"
+};
 
 FIXTURE_SETUP(netem)
 {
