@@ -2,14 +2,14 @@
 
 //! The transport: what makes messages reliable.
 //!
-//! Pure: no sockets, no devices, no clock and no randomness of its own. Whoever runs it hands it the
-//! time, packets that have been parsed ([`crate::wire`]) and an implementation of [`host::Host`],
-//! and asks [`peer::Peer::deadline`] when to call again. It runs in the kernel under the lock of a
-//! peer, and in tests and simulations without a kernel.
+//! Pure: no sockets, no devices, no clock and no randomness of its own. Whoever runs it hands it
+//! the time, packets that have been parsed ([`crate::wire`]) and an implementation of
+//! [`host::Host`], and asks [`peer::Peer::deadline`] when to call again. It runs in the kernel
+//! under the lock of a peer, and in tests and simulations without a kernel.
 //!
-//! Vocabulary: a **peer** is a link-layer address behind one device. Two peers that know each other's
-//! epochs have an **association**. A **transfer** is a message under way, with a number that is
-//! unique in its association and direction.
+//! Vocabulary: a **peer** is a link-layer address behind one device. Two peers that know each
+//! other's epochs have an **association**. A **transfer** is a message under way, with a number
+//! that is unique in its association and direction.
 //!
 //! Sending: [`peer::sending`] numbers transfers ([`window`]), sends their beginning unasked as far
 //! as the [`budget`] goes, and the rest as it is granted. Receiving: [`peer::receiving`] keeps what

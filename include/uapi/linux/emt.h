@@ -185,7 +185,7 @@ struct emt_devlist {
  * @rx_queue_full: packets dropped because the socket's receive buffer was full
  * @rx_filtered: packets that the socket's filter rejected
  * @rx_no_memory: packets dropped for want of memory
- * @rx_control: packets of reliable messages' own business: acknowledgements,
+ * @rx_control: packets of reliable messages' own business: acknowledgments,
  *	grants and the like
  * @rx_duplicate: packets of reliable messages that brought nothing new
  * @rx_bad_tag: packets of an association that does not exist

@@ -111,7 +111,7 @@ impl Unacknowledged {
         self.due = now;
     }
 
-    /// Returns when an acknowledgement has to be sent.
+    /// Returns when an acknowledgment has to be sent.
     pub(crate) fn due(&self) -> Instant {
         self.due
     }

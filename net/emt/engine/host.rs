@@ -126,8 +126,8 @@ pub(crate) trait Host<T: Types> {
     fn ended(&mut self, message: T::Outbound, outcome: Outcome);
 
     /// Is told how far the message `id` has come, which goes on only by grants
-    /// ([`Peer::grant`](super::peer::Peer::grant)): when it begins, when its sender asks, and while it
-    /// is granted each time that it may get more.
+    /// ([`Peer::grant`](super::peer::Peer::grant)): when it begins, when its sender asks, and
+    /// while it is granted each time that it may get more.
     fn progress(&mut self, id: Id, progress: Progress);
 
     /// Is told that the message `id` does not go on although it was granted.

@@ -17,10 +17,10 @@ pub(crate) const WINDOW: u32 = 1024;
 /// The longest message, unless the administrator says otherwise.
 pub(crate) const MAX_MESSAGE: u32 = 16 << 20;
 
-/// How long an acknowledgement waits for a packet that goes the other way.
+/// How long an acknowledgment waits for a packet that goes the other way.
 pub(crate) const ACK_DELAY: Nanos = 500 * MICROSECOND;
 
-/// After so many finished transfers an acknowledgement does not wait.
+/// After so many finished transfers an acknowledgment does not wait.
 pub(crate) const ACK_EVERY: u32 = 16;
 
 /// How long to wait for an answer where no round trip has been measured.

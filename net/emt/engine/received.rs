@@ -46,7 +46,7 @@ pub(crate) enum Status {
 /// The transfers of one peer, as far as they have ended.
 ///
 /// A transfer that was turned away does not count as finished: `floor` does not pass it, and no
-/// acknowledgement includes it, until its sender has noticed.
+/// acknowledgment includes it, until its sender has noticed.
 pub(crate) struct Received {
     /// All before it have ended.
     floor: Id,

@@ -2,10 +2,10 @@
 
 //! Who waits for room in a socket's receive buffer, and whose turn it is.
 //!
-//! A peer whose message found no room is remembered, in the order of arrival, and told when there is
-//! some, with its share. What it is told is a hint: a peer that is not told, or whose hint is lost,
-//! tries again by itself. A message that is larger than the whole buffer is let in when that is
-//! empty; until then nobody else is, or it might wait for ever.
+//! A peer whose message found no room is remembered, in the order of arrival, and told when there
+//! is some, with its share. What it is told is a hint: a peer that is not told, or whose hint is
+//! lost, tries again by itself. A message that is larger than the whole buffer is let in when that
+//! is empty; until then nobody else is, or it might wait for ever.
 
 use super::{
     fifo::Fifo,

@@ -52,7 +52,7 @@ impl Rtt {
 
     /// Returns how long to wait for an answer before asking again.
     ///
-    /// The other end may hold an acknowledgement back for [`ACK_DELAY`].
+    /// The other end may hold an acknowledgment back for [`ACK_DELAY`].
     pub(crate) fn timeout(&self) -> Nanos {
         let plain = if self.srtt == 0 {
             FIRST_RTO

@@ -132,7 +132,8 @@ impl Blocks {
         }
     }
 
-    /// Takes blocks as they have arrived: at most [`MAX_BLOCKS`] whole ones; what is over is ignored.
+    /// Takes blocks as they have arrived: at most [`MAX_BLOCKS`] whole ones; what is over is
+    /// ignored.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let mut blocks = Self::new();
         for (from, to) in bytes

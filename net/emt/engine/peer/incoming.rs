@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A message of several packets that is arriving: what has come of it, and when to ask for the rest.
+//! A message of several packets that is arriving: what has come of it, and when to ask for the
+//! rest.
 //!
 //! A gap is asked for once packets from behind it have come and have had time to be overtaken. What
 //! is asked for and does not come, and what does not come at all, is asked for again after a

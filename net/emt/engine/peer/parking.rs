@@ -3,9 +3,9 @@
 //! Messages whose receiving socket had no room for them.
 //!
 //! They have no number and take no place in the window, so that they are in nobody's way: other
-//! sockets of the same peer are reached as before. When the peer says that there is room some of them
-//! begin anew, and each that is delivered is followed by another, until one is turned away. If what
-//! the peer says is lost, one of them tries from time to time.
+//! sockets of the same peer are reached as before. When the peer says that there is room some of
+//! them begin anew, and each that is delivered is followed by another, until one is turned away.
+//! If what the peer says is lost, one of them tries from time to time.
 
 use super::{
     sending::{

@@ -86,7 +86,7 @@ impl<T: Types> Receiving<T> {
         self.incoming.len() as u32
     }
 
-    /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called, or an acknowledgement
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called, or an acknowledgment
     /// to be sent.
     pub(super) fn deadline(&self) -> Instant {
         self.next.min(self.unacknowledged.due())
