@@ -275,7 +275,7 @@ int main(int argc, char **argv)
 		{ .name = "UDP", .open = open_udp, .most = 65507 },
 		{ .name = "EMT dgram", .open = open_dgram, .most = EMT_MAX_DGRAM(1500) },
 		{ .name = "TCP", .open = open_tcp, .lossless = true },
-		{ .name = "EMT RDM", .open = open_rdm, .most = 16 << 20, .lossless = true },
+		{ .name = "EMT RDM", .open = open_rdm, .lossless = true },
 		{ .name = "TIPC RDM", .open = open_tipc, .most = 66000, .lossless = true },
 	};
 	bool one_way = argc > 1 && !strcmp(argv[1], "oneway");
@@ -296,7 +296,8 @@ int main(int argc, char **argv)
 	hosts_enabled(hosts, 1500);
 	for (side = 0; side < 2; side++) {
 		netns_enter(hosts[side].netns);
-		snprintf(command, sizeof(command), "ip addr add 10.0.0.%d/24 dev " EMT_DEV, side + 1);
+		snprintf(command, sizeof(command), "ip addr add 10.0.0.%d/24 dev %s",
+			 side + 1, EMT_DEV);
 		if (system(command))
 			die("%s failed", command);
 	}

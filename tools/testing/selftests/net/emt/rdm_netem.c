@@ -43,7 +43,6 @@ FIXTURE_VARIANT(netem)
 	const char *how;
 };
 
-
 FIXTURE_VARIANT_ADD(netem, clean) { .how = "delay 0" };
 FIXTURE_VARIANT_ADD(netem, delay_50us) { .how = "delay 50us" };
 FIXTURE_VARIANT_ADD(netem, delay_5ms) { .how = "delay 5ms" };
@@ -162,7 +161,7 @@ static double now(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec * 1e-9;
+	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 TEST_F(netem, each_message_arrives_once_and_whole)
