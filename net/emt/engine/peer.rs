@@ -20,8 +20,10 @@
 //! A Hello from a peer whose epoch we do not know changes nothing: we offer it an epoch of our own,
 //! and only a packet that shows it proves that the peer is there and that its Hello was no replay.
 
+mod answers;
 mod incoming;
 pub(crate) mod info;
+mod outgoing;
 mod parking;
 mod receiving;
 mod sending;

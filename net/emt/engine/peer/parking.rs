@@ -8,10 +8,8 @@
 //! If what the peer says is lost, one of them tries from time to time.
 
 use super::{
-    sending::{
-        fail_some,
-        Waiting, //
-    },
+    outgoing::Waiting,
+    sending::fail_some,
     Peer, //
 };
 use crate::engine::{

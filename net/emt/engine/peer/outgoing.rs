@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A message to a peer: before it has a number, and under way.
+
+use crate::{
+    engine::{
+        host::Outbound,
+        id::Id,
+        limits::MAX_RESEND,
+        runs::Range,
+        time::{
+            Instant,
+            Nanos, //
+        },
+    },
+    wire::reliable::TransferId, //
+};
+use kernel::prelude::*;
+
+/// A message that has no number yet.
+pub(super) struct Waiting<M> {
+    pub(super) message: M,
+    /// Since when, or when its receiver last turned it away.
+    pub(super) since: Instant,
+    /// How often its receiver has had no room for it.
+    pub(super) parked: u8,
+}
+
+impl<M: Outbound> Waiting<M> {
+    pub(super) fn timeout(&self) -> Nanos {
+        self.message.timeout()
+    }
+}
+
+/// A message that is under way.
+pub(super) struct Outgoing<M> {
+    pub(super) message: M,
+    pub(super) parked: u8,
+    /// All before it has been sent at least once.
+    pub(super) sent: u32,
+    /// Up to where may be sent.
+    pub(super) limit: u32,
+    /// Up to where it is sent without a grant.
+    pub(super) unasked: u32,
+    /// All before it has arrived, and may have been freed.
+    pub(super) held: u32,
+    /// How much of the budget it takes.
+    pub(super) charged: u32,
+    /// What the receiver misses.
+    pub(super) resend: KVec<Range>,
+    pub(super) sent_at: Instant,
+    /// When the receiver last showed that it knows of it, or when it was first sent.
+    pub(super) heard: Instant,
+    /// Whether anything was sent twice.
+    pub(super) repeated: bool,
+}
+
+impl<M: Outbound> Outgoing<M> {
+    pub(super) fn is_single(&self) -> bool {
+        self.message.len() <= self.message.segment_len()
+    }
+
+    pub(super) fn remaining(&self) -> u32 {
+        self.message.len() - self.held
+    }
+
+    /// Returns whether there is something that may be sent, and has not been or was lost.
+    pub(super) fn has_more(&self) -> bool {
+        !self.resend.is_empty() || self.sent < self.limit
+    }
+
+    /// Returns the bytes that go out next.
+    pub(super) fn next_offset(&mut self) -> Option<u32> {
+        let step = self.message.segment_len();
+        let held = self.held / step * step;
+        while let Some(range) = self.resend.first_mut() {
+            // What it began with may have arrived meanwhile, and be gone.
+            let start = range.start.max(held);
+            range.start = start.saturating_add(step);
+            let wanted = start < range.end;
+            if range.len() == 0 {
+                let _ = self.resend.remove(0);
+            }
+            if wanted {
+                self.repeated = true;
+                return Some(start);
+            }
+        }
+        if self.sent >= self.limit {
+            return None;
+        }
+        let start = self.sent;
+        self.sent = start.saturating_add(step).min(self.message.len());
+        Some(start)
+    }
+
+    /// Notes what is to be sent again. What does not fit will be asked for once more.
+    pub(super) fn ask_again(&mut self, range: Range) {
+        let step = self.message.segment_len();
+        // The receiver does not know where the packets begin.
+        let start = range.start.max(self.held) / step * step;
+        let end = range.end.min(self.sent);
+        if start >= end {
+            return;
+        }
+        let known = self
+            .resend
+            .iter()
+            .any(|old| old.start <= start && end <= old.end);
+        if !known && self.resend.len() < MAX_RESEND {
+            let _ = self.resend.push(Range { start, end }, GFP_ATOMIC);
+        }
+    }
+
+    /// Returns the offset of the last packet that was sent.
+    pub(super) fn last_offset(&self) -> u32 {
+        let step = self.message.segment_len();
+        self.sent.saturating_sub(1) / step * step
+    }
+
+    pub(super) fn segment_transfer(&self, id: Id, base: Id) -> TransferId {
+        TransferId {
+            id,
+            // Less than a window.
+            behind: id.after(base).unwrap_or(0) as u16,
+        }
+    }
+}
