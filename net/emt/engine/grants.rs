@@ -152,7 +152,7 @@ impl<K: PartialEq> Grants<K> {
             };
             let _ = self.granted.push_within_capacity(next);
         }
-        let share = GRANTED_BYTES / self.granted.len().max(1) as u32;
+        let share = GRANTED_BYTES.checked_div(self.granted.len() as u32).unwrap_or(0);
         for Candidate { peer, id, progress } in &mut self.granted {
             let limit = progress.arrived.saturating_add(share).min(progress.total);
             let more = limit.saturating_sub(progress.limit);
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(who, Some(GRANTED_AT_ONCE as u32));
         // It waits, and is no worse off than others.
         grants.settled(&1, Id(0), &mut |peer, _, _| who = Some(*peer));
-        assert_eq!(who, None.or(Some(GRANTED_AT_ONCE as u32)));
+        assert_eq!(who, Some(GRANTED_AT_ONCE as u32));
         assert!(position(&grants.granted, &0, Id(0)).is_some());
     }
 

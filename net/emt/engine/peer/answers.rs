@@ -3,7 +3,6 @@
 //! What a peer says of the messages that were sent to it, and what its silence says.
 
 use super::{
-    outgoing::Outgoing,
     Peer,
     Verdict, //
 };
