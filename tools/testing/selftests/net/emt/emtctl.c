@@ -19,7 +19,9 @@ static const char usage[] =
 	"usage: emtctl enable DEV	make an Ethernet device carry EMT\n"
 	"       emtctl disable DEV	end that\n"
 	"       emtctl list		the devices that carry EMT\n"
-	"       emtctl stats [DEV]	the counters of a device, or of the namespace\n";
+	"       emtctl stats [DEV]	the counters of a device, or of the namespace\n"
+	"       emtctl peer DEV ADDR	what is known of another host\n"
+	"       emtctl limit [BYTES]	the longest reliable message, read or set\n";
 
 static __noreturn __printf(1, 2) void fail(const char *fmt, ...)
 {
@@ -154,6 +156,45 @@ static int stats(const char *dev)
 	return 0;
 }
 
+static int peer(const char *dev, const char *addr)
+{
+	static const char * const state[] = { "idle", "opening", "open" };
+	struct emt_peerreq req = { .ifindex = index_of(dev), .halen = 6 };
+	unsigned char *a = req.addr;
+
+	if (sscanf(addr, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &a[0], &a[1], &a[2], &a[3], &a[4],
+		   &a[5]) != 6)
+		fail("%s is no Ethernet address", addr);
+	if (ioctl(emt_open(), SIOCEMTGETPEER, &req))
+		fail("peer %s %s: %s%s", dev, addr, strerror(errno),
+		     errno == ENOENT ? " (nothing was exchanged with it of late)" : hint(errno));
+	printf("%s for %.3f s, heard %.3f s ago, round trip %.3f ms\n",
+	       req.state < 3 ? state[req.state] : "?", req.age / 1e9, req.silence / 1e9,
+	       req.rtt / 1e6);
+	printf("to it: %u messages under way (%llu bytes), %u waiting, %u without room there\n",
+	       req.tx_messages, (unsigned long long)req.tx_bytes, req.tx_waiting, req.tx_parked);
+	printf("from it: %u long messages arriving\n", req.rx_messages);
+	return 0;
+}
+
+static int limit(const char *bytes)
+{
+	struct emt_limits limits = { 0 };
+	int fd = emt_open();
+
+	if (!bytes) {
+		if (ioctl(fd, SIOCEMTGETLIMITS, &limits))
+			fail("limit: %s", strerror(errno));
+		printf("%u\n", limits.max_message);
+		return 0;
+	}
+	limits.max_message = strtoul(bytes, NULL, 0);
+	if (ioctl(fd, SIOCEMTSETLIMITS, &limits))
+		fail("limit %s: %s%s", bytes, strerror(errno),
+		     errno == EINVAL ? " (1 to 1073741824)" : hint(errno));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -166,6 +207,10 @@ int main(int argc, char **argv)
 		return list();
 	if (argc <= 3 && !strcmp(verb, "stats"))
 		return stats(argv[2]);
+	if (argc == 4 && !strcmp(verb, "peer"))
+		return peer(argv[2], argv[3]);
+	if (argc <= 3 && !strcmp(verb, "limit"))
+		return limit(argv[2]);
 	fputs(usage, argc == 2 && !strcmp(verb, "--help") ? stdout : stderr);
 	return argc == 2 && !strcmp(verb, "--help") ? 0 : 2;
 }
