@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include <linux/tipc.h>
+
 #include "emt_test.h"
 
 #define PORT	5000
@@ -131,6 +133,101 @@ TEST_F_TIMEOUT(overload, nothing_is_lost_and_memory_is_bounded, 400)
 	free(buf);
 	free(want);
 	free(seen);
+}
+
+#define TIPC_SERVICE	4712
+
+static struct sockaddr_tipc tipc_service(int scope)
+{
+	return (struct sockaddr_tipc){
+		.family = AF_TIPC,
+		.addrtype = scope ? TIPC_SERVICE_RANGE : TIPC_SERVICE_ADDR,
+		.scope = scope,
+	};
+}
+
+/* A TIPC node on the host's device, and a socket of its. */
+static int tipc_socket(const struct host *h)
+{
+	netns_enter(h->netns);
+	if (system("tipc bearer enable media eth device " EMT_DEV))
+		return -1;
+	return socket(AF_TIPC, SOCK_RDM, 0);
+}
+
+static void tipc_send_all(const struct host *h, unsigned int sender, int start)
+{
+	struct sockaddr_tipc to = tipc_service(0);
+	unsigned char *buf = malloc(1000), go;
+	unsigned int seq, i;
+	int fd;
+
+	to.addr.name.name.type = TIPC_SERVICE;
+	netns_enter(h->netns);
+	fd = socket(AF_TIPC, SOCK_RDM, 0);
+	if (read(start, &go, 1) < 0)
+		_exit(1);
+	for (seq = 0; seq < 400; seq++) {
+		make(buf, 1000, sender, seq);
+		/* At first the service is not known on each node. */
+		for (i = 0; i < 100; i++) {
+			if (sendto(fd, buf, 1000, 0, (void *)&to, sizeof(to)) == 1000)
+				break;
+			usleep(50000);
+		}
+	}
+	/* What could not be delivered comes back to this socket. */
+	sleep(3);
+	_exit(0);
+}
+
+/* The same with TIPC, to see beside it; what it does is no matter of this test. */
+TEST_F_TIMEOUT(overload, tipc_beside_it, 400)
+{
+	struct timeval wait = { .tv_sec = 3 };
+	struct sockaddr_tipc own = tipc_service(TIPC_CLUSTER_SCOPE);
+	unsigned int came = 0, total = SENDERS * 400, i;
+	unsigned char *buf = malloc(1000);
+	pid_t sender[SENDERS];
+	int fd, start[2];
+
+	if (variant->len != 1000)
+		SKIP(return, "with short messages only");
+	if (system("command -v tipc >/dev/null"))
+		SKIP(return, "no tipc (iproute2)");
+	fd = tipc_socket(&self->hub);
+	if (fd < 0)
+		SKIP(return, "no CONFIG_TIPC");
+	own.addr.nameseq.type = TIPC_SERVICE;
+	ASSERT_EQ(0, bind(fd, (void *)&own, sizeof(own)));
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)));
+	for (i = 0; i < SENDERS; i++)
+		close(tipc_socket(&self->h[i]));
+	ASSERT_EQ(0, pipe(start));
+	for (i = 0; i < SENDERS; i++) {
+		sender[i] = fork();
+		ASSERT_LE(0, sender[i]);
+		if (!sender[i]) {
+			close(start[1]);
+			tipc_send_all(&self->h[i], i, start[0]);
+		}
+	}
+	/* Until the nodes have found each other. */
+	sleep(3);
+	close(start[1]);
+	for (i = 0; recv(fd, buf, 1000, 0) == 1000; i++) {
+		came++;
+		if (i % 16 == 0)
+			usleep(1000);
+	}
+	for (i = 0; i < SENDERS; i++)
+		waitpid(sender[i], NULL, 0);
+	EXPECT_LT(0, came);
+	TH_LOG("TIPC, SOCK_RDM: %u messages of 1000 bytes from %d senders: %u came, %u did not",
+	       total, SENDERS, came, total - came);
+	close(start[0]);
+	close(fd);
+	free(buf);
 }
 
 TEST_HARNESS_MAIN
