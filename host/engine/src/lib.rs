@@ -28,3 +28,5 @@ pub mod fuzz;
 mod net;
 #[cfg(test)]
 mod pair;
+#[cfg(test)]
+mod simulation;

@@ -485,6 +485,8 @@ struct Known {
     blocked: bool,
     /// How often the timer has gone off at this time.
     again: (Instant, u32),
+    /// Bytes of messages that have come from it for the first time.
+    useful: u64,
 }
 
 struct Station {
@@ -496,7 +498,6 @@ struct Station {
     waiting: bool,
     /// Until when the switch has something to send to it.
     port: Instant,
-    received: u64,
 }
 
 enum Event {
@@ -603,7 +604,6 @@ impl Net {
             card: Instant(0),
             waiting: false,
             port: Instant(0),
-            received: 0,
         };
         Self {
             now: Instant(SECOND),
@@ -774,6 +774,7 @@ impl Net {
             timer: Instant::NEVER,
             blocked: false,
             again: (now, 0),
+            useful: 0,
         });
         let mut surroundings = Surroundings {
             now,
@@ -911,7 +912,6 @@ impl Net {
             bytes,
             payload,
         } = frame;
-        self.stations[to].received += bytes.len() as u64;
         let parsed = match frame::parse(&bytes) {
             Ok(parsed) => parsed,
             Err(refusal) => panic!("{:?}: {refusal:?}", self.now),
@@ -938,7 +938,7 @@ impl Net {
                 end: start + bytes.len() as u32,
             }
         };
-        self.with(to, from, |peer, now, host| match &parsed {
+        let verdict = self.with(to, from, |peer, now, host| match &parsed {
             Parsed::Datagram(..) => Verdict::Good,
             Parsed::Hello(hello) => peer.handle_hello(now, hello, host),
             Parsed::Reset(reset) => peer.handle_reset(now, reset, host),
@@ -950,6 +950,13 @@ impl Net {
             }
             Parsed::Control(control, blocks) => peer.handle_control(now, control, blocks, host),
         });
+        if let (Parsed::Message(_, _, bytes) | Parsed::Segment(_, _, bytes), Verdict::Good) =
+            (&parsed, verdict)
+        {
+            if let Some(known) = self.stations[to].peers.get_mut(&from) {
+                known.useful += bytes.len() as u64;
+            }
+        }
         self.drive(to, from);
     }
 
@@ -1064,9 +1071,10 @@ impl Net {
         }
     }
 
-    /// Returns how many bytes of packets a host has received.
-    pub(crate) fn received(&self, host: usize) -> u64 {
-        self.stations[host].received
+    /// Returns how many bytes of messages, each counted once, have come to a host from another.
+    pub(crate) fn useful(&self, host: usize, from: usize) -> u64 {
+        let known = self.stations[host].peers.get(&from);
+        known.map_or(0, |known| known.useful)
     }
 }
 
