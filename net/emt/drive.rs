@@ -6,7 +6,10 @@
 //! Packets leave, and other stations learn that they may send, after the lock was given up.
 
 use crate::{
+    addr::LinkAddr,
+    device::Link,
     engine::{
+        id::Id,
         peer::Peer,
         time::Instant, //
     },
@@ -20,6 +23,7 @@ use crate::{
     },
 };
 use kernel::{
+    prelude::*,
     sync::Arc,
     time::hrtimer::Timed, //
 };
@@ -52,14 +56,15 @@ pub(crate) fn drive<R>(
 
     host.flush();
     Station::wake_by(station, deadline);
-    grant(host);
+    if let Some(granted) = host.into_granted() {
+        grant(&station.link, granted);
+    }
     Some(result)
 }
 
 /// Tells other stations, or this one, that they may send.
-fn grant(host: Surroundings<'_>) {
-    let link = &host.station().link;
-    for (addr, id, limit) in host.into_granted() {
+fn grant(link: &Link, granted: KVec<(LinkAddr, Id, u32)>) {
+    for (addr, id, limit) in granted {
         if let Some(station) = station::known(link, addr) {
             drive(&station, |peer, now, _| peer.grant(now, id, limit));
         }

@@ -41,12 +41,29 @@ use kernel::{
 
 /// The packets of a message, in their order; those that the peer has are gone.
 enum Packets {
-    One(RetainedSkBuff),
+    One(Option<RetainedSkBuff>),
     Many(KVVec<Option<RetainedSkBuff>>),
 }
 
-/// A message on its way to a peer.
-pub(crate) struct Outgoing {
+impl Packets {
+    /// Frees the packets from `start` on and before `end`, which were delivered.
+    fn consume(&mut self, start: usize, end: usize) {
+        let packets = match self {
+            Packets::One(packet) => core::slice::from_mut(packet),
+            Packets::Many(packets) => packets,
+        };
+        for packet in packets.iter_mut().take(end).skip(start) {
+            if let Some(packet) = packet.take() {
+                packet.consume();
+            }
+        }
+    }
+}
+
+/// A message on its way to a peer, in memory of its own: it moves from queue to queue.
+pub(crate) struct Outgoing(KBox<Message>);
+
+struct Message {
     sock: SockRef<Rdm>,
     to: Endpoint,
     source_port: u16,
@@ -72,7 +89,7 @@ impl Outgoing {
         cookie: u32,
     ) -> Result<Self> {
         let packets = if list.len() == 1 {
-            Packets::One(retain(list.pop_front().ok_or(EINVAL)?)?)
+            Packets::One(Some(retain(list.pop_front().ok_or(EINVAL)?)?))
         } else {
             let mut packets = KVVec::with_capacity(list.len(), GFP_KERNEL)?;
             for skb in list {
@@ -80,7 +97,7 @@ impl Outgoing {
             }
             Packets::Many(packets)
         };
-        Ok(Self {
+        let message = Message {
             source_port: sock.bound().port(),
             timeout: sock.user_timeout(),
             sock,
@@ -90,27 +107,32 @@ impl Outgoing {
             segment_len,
             cookie,
             gone: 0,
-        })
+        };
+        Ok(Self(KBox::new(message, GFP_KERNEL)?))
     }
 
     /// Returns a packet with the bytes from `offset` on, and room before them.
     pub(crate) fn packet(&mut self, offset: u32) -> Option<SkBuff> {
-        let retained = match &mut self.packets {
+        let message = &mut *self.0;
+        let retained = match &mut message.packets {
             Packets::One(packet) => packet,
-            Packets::Many(packets) => packets
-                .get_mut((offset / self.segment_len.max(1)) as usize)?
-                .as_mut()?,
+            Packets::Many(packets) => {
+                packets.get_mut((offset / message.segment_len.max(1)) as usize)?
+            }
         };
-        retained.copy(GFP_ATOMIC).ok()
+        retained.as_mut()?.copy(GFP_ATOMIC).ok()
     }
 
     /// Tells the user what has become of the message.
-    pub(crate) fn end(self, outcome: Outcome) {
-        if self.sock.is_dead() {
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        if outcome == Outcome::Delivered {
+            self.0.packets.consume(0, usize::MAX);
+        }
+        if self.0.sock.is_dead() {
             return;
         }
         let error = match outcome {
-            Outcome::Delivered if !self.sock.wants_notices() => return,
+            Outcome::Delivered if !self.0.sock.wants_notices() => return,
             Outcome::Delivered => None,
             Outcome::Refused(Why::NoSocket) => Some(ECONNREFUSED),
             Outcome::Refused(Why::TooLong) => Some(EMSGSIZE),
@@ -120,7 +142,7 @@ impl Outgoing {
             Outcome::Gone => Some(ENETDOWN),
             Outcome::NoMemory => Some(ENOBUFS),
         };
-        if error.is_none() || self.sock.wants_errors() {
+        if error.is_none() || self.0.sock.wants_errors() {
             let event = ExtendedError {
                 errno: error.map_or(0, |error| error.to_errno().unsigned_abs()),
                 origin: sock_buf::ORIGIN_LOCAL,
@@ -129,15 +151,15 @@ impl Outgoing {
                     Some(_) => uapi::EMT_EE_FAILED as u8,
                 },
                 code: 0,
-                info: self.len,
-                data: self.cookie,
+                info: self.0.len,
+                data: self.0.cookie,
             };
-            let to = SockaddrEmt::from(Name::from(self.to));
+            let to = SockaddrEmt::from(Name::from(self.0.to));
             // If there is no room for it, the error is reported all the same.
-            let _ = self.sock.queue_error(&event, &to, GFP_ATOMIC);
+            let _ = self.0.sock.queue_error(&event, &to, GFP_ATOMIC);
         }
         if let Some(error) = error {
-            self.sock.report_error(error);
+            self.0.sock.report_error(error);
         }
     }
 }
@@ -150,34 +172,28 @@ fn retain(skb: SkBuff) -> Result<RetainedSkBuff> {
 impl Outbound for Outgoing {
     fn ports(&self) -> Ports {
         Ports {
-            source: self.source_port,
-            destination: self.to.port,
+            source: self.0.source_port,
+            destination: self.0.to.port,
         }
     }
 
     fn len(&self) -> u32 {
-        self.len
+        self.0.len
     }
 
     fn segment_len(&self) -> u32 {
-        self.segment_len
+        self.0.segment_len
     }
 
     fn timeout(&self) -> Nanos {
-        self.timeout
+        self.0.timeout
     }
 
     fn held(&mut self, held: u32) {
-        let Packets::Many(packets) = &mut self.packets else {
-            return;
-        };
-        let end = (held / self.segment_len.max(1)) as usize;
-        for packet in packets.iter_mut().take(end).skip(self.gone) {
-            if let Some(packet) = packet.take() {
-                packet.consume();
-            }
-        }
-        self.gone = self.gone.max(end);
+        let message = &mut *self.0;
+        let end = (held / message.segment_len.max(1)) as usize;
+        message.packets.consume(message.gone, end);
+        message.gone = message.gone.max(end);
     }
 }
 

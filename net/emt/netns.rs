@@ -76,6 +76,8 @@ pub(crate) struct Netns {
     /// The bound sockets for reliable messages, by port.
     #[pin]
     pub(crate) rdms: SockTable<Rdm, BUCKETS>,
+    /// Changes whenever one of the devices, or the address of one, does.
+    generation: Atomic<u32>,
     /// The longest reliable message in bytes.
     max_message: Atomic<u32>,
     /// What the devices have counted that no longer carry EMT.
@@ -94,6 +96,7 @@ impl State for Netns {
             links <- new_spinlock_bh!(KVec::new(), "emt_links"),
             dgrams <- SockTable::new(),
             rdms <- SockTable::new(),
+            generation: Atomic::new(1),
             max_message: Atomic::new(MAX_MESSAGE),
             retired: [const { Atomic::new(0) }; COUNTERS],
             start: time::Instant::now(),
@@ -102,7 +105,11 @@ impl State for Netns {
 
     fn pre_exit(this: ArcBorrow<'_, Self>) {
         // The devices are still there. What is taken out must not be dropped under the lock.
-        let enabled = core::mem::take(&mut *this.links.lock());
+        let enabled = {
+            let mut links = this.links.lock();
+            this.changed();
+            core::mem::take(&mut *links)
+        };
         drop(enabled);
     }
 }
@@ -121,6 +128,25 @@ pub(crate) struct Route {
     pub(crate) local: bool,
 }
 
+/// Where a packet goes, and what it comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    /// See [`Route`].
+    pub(crate) link: &'a Link,
+    pub(crate) from: LinkAddr,
+    pub(crate) local: bool,
+}
+
+impl Route {
+    pub(crate) fn way(&self) -> Way<'_> {
+        Way {
+            link: &self.link,
+            from: self.from,
+            local: self.local,
+        }
+    }
+}
+
 impl Netns {
     /// Adds a device; hands it back, since dropping it sleeps, with [`EEXIST`] if it is there or
     /// with [`ENOMEM`].
@@ -133,6 +159,7 @@ impl Netns {
         if links.reserve(1, GFP_ATOMIC).is_err() {
             return Err((enabled, ENOMEM));
         }
+        self.changed();
         links
             .insert_within_capacity(at, enabled)
             .map_err(|error| match error {
@@ -146,7 +173,20 @@ impl Netns {
     pub(crate) fn remove(&self, ifindex: i32) -> Option<Enabled> {
         let mut links = self.links.lock();
         let at = position(&links, ifindex).ok()?;
+        self.changed();
         links.remove(at).ok()
+    }
+
+    /// Takes note that the table of devices changes. Its lock is held.
+    fn changed(&self) {
+        self.generation.add(1, Relaxed);
+    }
+
+    /// Returns a number that is another one when devices or their addresses have changed.
+    ///
+    /// What is found in the table afterwards holds as long as the number does.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Relaxed)
     }
 
     /// Returns the time for the engine.
@@ -167,15 +207,6 @@ impl Netns {
 
     pub(crate) fn set_max_message(&self, bytes: u32) {
         self.max_message.store(bytes, Relaxed);
-    }
-
-    /// Finds the device for a destination at interface `ifindex`, as [`route`](Self::route) does.
-    pub(crate) fn egress(&self, ifindex: i32) -> Result<Arc<Link>> {
-        let links = self.links.lock();
-        match ifindex {
-            0 => only(&links).cloned(),
-            ifindex => find(&links, ifindex).cloned().ok_or(ENODEV),
-        }
     }
 
     /// Finds a device by its interface index.
@@ -226,6 +257,7 @@ impl Netns {
         let mut links = self.links.lock();
         if let Ok(at) = position(&links, ifindex) {
             if let Some(enabled) = links.get_mut(at) {
+                self.changed();
                 enabled.set_address(address);
             }
         }

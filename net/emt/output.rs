@@ -9,7 +9,10 @@ use crate::{
     },
     device::Link,
     error::Counter,
-    netns::Route,
+    netns::{
+        Route,
+        Way, //
+    },
     socket::{
         bound::Connectionless,
         dgram::Dgram, //
@@ -82,22 +85,22 @@ fn transmit(route: &Route, mut skb: SkBuff, header: &Header, to: LinkAddr) -> Re
     };
     skb.push(&header.emit(addresses.sum()))?;
     skb.set_partial_checksum(CHECKSUM_OFFSET)?;
-    emit(route, skb, to)
+    emit(route.way(), skb, to)
 }
 
 /// Hands a packet to the device, or to that of this host which has the address.
-pub(crate) fn emit(route: &Route, mut skb: SkBuff, to: LinkAddr) -> Result {
+pub(crate) fn emit(way: Way<'_>, mut skb: SkBuff, to: LinkAddr) -> Result {
     let ethernet = EthernetHeader {
         to: to.octets(),
-        from: route.from.octets(),
+        from: way.from.octets(),
         ethertype: ETHERTYPE,
     };
-    let dev = route.link.device();
+    let dev = way.link.device();
     // The loopback device itself brings back whatever it is given.
-    if route.link.is_loopback() {
+    if way.link.is_loopback() {
         return dev.xmit(skb, &ethernet);
     }
-    if route.local {
+    if way.local {
         return dev.receive(skb, &ethernet);
     }
     if to == LinkAddr::BROADCAST {

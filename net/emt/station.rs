@@ -18,6 +18,7 @@ use crate::{
             SECOND, //
         },
     },
+    netns::Way,
     socket::rdm::Rdm,
     transport::Transport, //
 };
@@ -66,6 +67,9 @@ pub(crate) struct Station {
     pub(crate) addr: LinkAddr,
     /// When the timer goes off, or later than ever.
     armed: Atomic<u64>,
+    /// The [`Netns::generation`](crate::netns::Netns::generation) as of which it was known to be
+    /// reached through its own device, and not to be this host.
+    outward: Atomic<u32>,
     #[pin]
     pub(super) state: SpinLockBh<State>,
 }
@@ -84,6 +88,7 @@ impl Station {
             link,
             addr,
             armed: Atomic::new(Instant::NEVER.0),
+            outward: Atomic::new(0),
             state <- new_spinlock_bh!(
                 State {
                     peer: Peer::new(now),
@@ -101,6 +106,26 @@ impl Station {
         }
         this.armed.store(deadline.0, Relaxed);
         Timed::arm_before(this, this.link.netns().clock(deadline));
+    }
+
+    /// Calls `emit` with the way to the station, if there is one.
+    pub(crate) fn with_way(&self, emit: impl FnOnce(Way<'_>)) {
+        let netns = self.link.netns();
+        let generation = netns.generation();
+        if self.outward.load(Relaxed) == generation {
+            return emit(Way {
+                link: &self.link,
+                from: self.link.address(),
+                local: false,
+            });
+        }
+        // If there is none, the device is being disabled.
+        if let Ok(route) = netns.route(self.link.ifindex(), self.addr) {
+            if !route.local {
+                self.outward.store(generation, Relaxed);
+            }
+            emit(route.way());
+        }
     }
 
     /// Returns what is known of it.

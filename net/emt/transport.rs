@@ -70,8 +70,11 @@ pub(crate) struct Surroundings<'a> {
     station: &'a Station,
     now: Instant,
     packets: SkBuffList,
-    granted: KVec<(LinkAddr, Id, u32)>,
+    granted: Granted,
 }
+
+/// Who was granted what; mostly nobody, which costs nothing.
+type Granted = Option<KVec<(LinkAddr, Id, u32)>>;
 
 /// Room before a packet's payload for the headers of EMT and of most devices.
 pub(crate) const HEADROOM: usize = Kind::Segment.header_len() + 64;
@@ -82,16 +85,12 @@ impl<'a> Surroundings<'a> {
             station,
             now,
             packets: SkBuffList::new(),
-            granted: KVec::new(),
+            granted: None,
         }
     }
 
-    pub(crate) fn station(&self) -> &'a Station {
-        self.station
-    }
-
     /// Returns who was granted what.
-    pub(crate) fn into_granted(self) -> KVec<(LinkAddr, Id, u32)> {
+    pub(crate) fn into_granted(self) -> Granted {
         self.granted
     }
 
@@ -101,19 +100,15 @@ impl<'a> Surroundings<'a> {
             return;
         }
         let link = &self.station.link;
-        let addr = self.station.addr;
         let packets = core::mem::take(&mut self.packets);
-        let route = match link.netns().route(link.ifindex(), addr) {
-            Ok(route) => route,
-            // The device is being disabled.
-            Err(_) => return,
-        };
-        for skb in packets {
-            match output::emit(&route, skb, addr) {
-                Ok(()) => link.count(Counter::TxPackets, 1),
-                Err(_) => link.count(Counter::TxErrors, 1),
+        self.station.with_way(|way| {
+            for skb in packets {
+                match output::emit(way, skb, self.station.addr) {
+                    Ok(()) => link.count(Counter::TxPackets, 1),
+                    Err(_) => link.count(Counter::TxErrors, 1),
+                }
             }
-        }
+        });
     }
 
     /// Queues a packet with `own` as its own header, before which the common one comes.
@@ -257,8 +252,9 @@ impl Host<Transport> for Surroundings<'_> {
 }
 
 /// Notes who is granted what. If memory is short it is lost, and will be asked for.
-fn note(granted: &mut KVec<(LinkAddr, Id, u32)>) -> impl FnMut(&LinkAddr, Id, u32) + use<'_> {
+fn note(granted: &mut Granted) -> impl FnMut(&LinkAddr, Id, u32) + use<'_> {
     |addr, id, limit| {
+        let granted = granted.get_or_insert_with(KVec::new);
         let _ = granted.push((*addr, id, limit), GFP_ATOMIC);
     }
 }

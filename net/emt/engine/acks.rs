@@ -119,7 +119,9 @@ impl Unacknowledged {
     /// Returns what the packet acknowledges that is about to be sent.
     pub(crate) fn take(&mut self, received: &Received, now: Instant) -> Acks {
         if let Some(group) = self.groups[0].take() {
-            self.groups.rotate_left(1);
+            if self.groups[1].is_some() {
+                self.groups.rotate_left(1);
+            }
             self.last = (group.highest, group.at);
         }
         if self.groups[0].is_none() {

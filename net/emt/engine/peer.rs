@@ -166,17 +166,21 @@ impl<T: Types> Peer<T> {
         message: T::Outbound,
         host: &mut impl Host<T>,
     ) -> Result<(), T::Outbound> {
-        let was_quiet = self.is_quiet();
+        let confirm = self.is_quiet() && now.since(self.heard) >= CONFIRM_AFTER;
         let message = match self.parking.join(now, message)? {
             Some(message) => message,
             None => return Ok(()),
         };
-        self.sending.submit(now, message)?;
-        match self.state {
+        let state = self.state;
+        match state {
+            State::Open(association, None) if !confirm && self.goes_at_once(&message) => {
+                return self.send_at_once(now, association.remote.tag(), message, host);
+            }
+            _ => self.sending.submit(now, message)?,
+        }
+        match state {
             State::Idle => self.open(now, host),
-            State::Open(association, None)
-                if was_quiet && now.since(self.heard) >= CONFIRM_AFTER =>
-            {
+            State::Open(association, None) if confirm => {
                 greet(association.local, host);
                 self.state = State::Open(association, Some(self.greeting(now)));
             }
@@ -219,8 +223,12 @@ impl<T: Types> Peer<T> {
     /// Sends at most `count` packets; returns whether there may be more to send.
     ///
     /// What the peer waits for goes first, then what is short.
+    #[inline]
     pub(crate) fn transmit(&mut self, now: Instant, count: usize, host: &mut impl Host<T>) -> bool {
-        (0..count).all(|_| self.transmit_one(now, host))
+        let wanted = self.sending.has_more()
+            || self.receiving.has_blocks()
+            || self.receiving.unacknowledged.due() <= now;
+        wanted && (0..count).all(|_| self.transmit_one(now, host))
     }
 
     fn transmit_one(&mut self, now: Instant, host: &mut impl Host<T>) -> bool {

@@ -328,20 +328,27 @@ fn segment_len(netns: &Netns, route: &Route, len: usize) -> Result<usize> {
 
 /// Sends a message; returns its length.
 ///
-/// Sleeps while the socket's send buffer is full. As with datagrams the way is looked for again
-/// afterwards.
+/// Sleeps while the socket's send buffer is full. The way is looked for afterwards, so that a
+/// sender that waits keeps no device from going away.
 fn send(sock: &Sock<Rdm>, to: &Endpoint, msg: &mut SendMsg<'_>) -> Result<usize> {
     let netns = sock.bound.netns();
     let len = msg.len();
-    let step = segment_len(netns, &netns.route(to.ifindex, to.link)?, len)?;
+    sock.wait_for_send(msg)?;
+    let route = netns.route(to.ifindex, to.link)?;
+    let step = segment_len(netns, &route, len)?;
     let cookie = msg
         .control::<u32>(uapi::SOL_EMT as c_int, uapi::EMT_COOKIE as c_int)?
         .unwrap_or(0);
     let packets = sock.send_skbs::<HEADROOM>(msg, step)?;
-    let link = netns.egress(to.ifindex)?;
     let to = Endpoint {
-        ifindex: link.ifindex(),
+        ifindex: route.ifindex,
         ..*to
+    };
+    // The destination may be this host, by another device than the one that leads to it.
+    let link = if route.link.ifindex() == route.ifindex {
+        route.link
+    } else {
+        netns.link(route.ifindex).ok_or(ENODEV)?
     };
     let held = sock.try_hold().ok_or(EPIPE)?;
     // Both are less than the longest message.

@@ -11,6 +11,12 @@ __rust_helper struct sk_buff *rust_helper_alloc_skb(unsigned int size,
 	return alloc_skb(size, flags);
 }
 
+__rust_helper struct sk_buff *rust_helper_alloc_skb_fclone(unsigned int size,
+							   gfp_t flags)
+{
+	return alloc_skb_fclone(size, flags);
+}
+
 __rust_helper struct sk_buff *rust_helper_skb_share_check(struct sk_buff *skb,
 							  gfp_t flags)
 {

@@ -201,6 +201,12 @@ rust_helper_sock_queue_rcv_skb_unchecked(struct sock *sk, struct sk_buff *skb)
 	return SKB_NOT_DROPPED_YET;
 }
 
+static bool sock_has_send_room(struct sock *sk, size_t len)
+{
+	return sock_writeable(sk) ||
+	       (s64)sk_wmem_alloc_get(sk) + (s64)len <= READ_ONCE(sk->sk_sndbuf);
+}
+
 /* Waits as sock_alloc_send_pskb() does, for room for len bytes. */
 __rust_helper int rust_helper_sock_wait_for_send(struct sock *sk, size_t len,
 						 int noblock)
@@ -208,6 +214,12 @@ __rust_helper int rust_helper_sock_wait_for_send(struct sock *sk, size_t len,
 	long timeo = sock_sndtimeo(sk, noblock);
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int err;
+
+	/* Mostly there is room, and nothing else to tell. */
+	if (likely(!READ_ONCE(sk->sk_err) &&
+		   !(READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN) &&
+		   sock_has_send_room(sk, len)))
+		return 0;
 
 	add_wait_queue(sk_sleep(sk), &wait);
 	for (;;) {
@@ -218,9 +230,7 @@ __rust_helper int rust_helper_sock_wait_for_send(struct sock *sk, size_t len,
 		if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
 			break;
 		err = 0;
-		if (sock_writeable(sk) ||
-		    (s64)sk_wmem_alloc_get(sk) + (s64)len <=
-			    READ_ONCE(sk->sk_sndbuf))
+		if (sock_has_send_room(sk, len))
 			break;
 		sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
 		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);

@@ -207,6 +207,7 @@ impl Iterator for SkBuffList {
 }
 
 impl Drop for SkBuffList {
+    #[inline]
     fn drop(&mut self) {
         while let Some(skb) = self.pop_front() {
             drop(skb);

@@ -104,17 +104,35 @@ impl<T: Operations> Sock<T> {
         queued
     }
 
+    /// Waits until the send buffer has room for a message, or is at most half full, which is when
+    /// `poll()` calls the socket writable.
+    ///
+    /// So a message that is larger than the buffer can be sent, and the buffer exceeds its size by
+    /// no more than one message of each sender that waited.
+    ///
+    /// Sleeps. Fails with the socket's pending error, with [`EPIPE`] if it is shut down for
+    /// writing, with [`EAGAIN`] if the time to wait is over or there is none (`MSG_DONTWAIT`,
+    /// `SO_SNDTIMEO`), and as an interrupted system call if a signal arrives.
+    #[inline]
+    pub fn wait_for_send(&self, msg: &SendMsg<'_>) -> Result {
+        // SAFETY: The socket is valid, and this is process context.
+        to_result(unsafe {
+            bindings::sock_wait_for_send(self.as_raw(), msg.len(), c_int::from(msg.dontwait()))
+        })
+    }
+
     /// Makes packets of a message, each of at most `max` bytes and with `HEADROOM` bytes free
     /// before it.
     ///
-    /// The packets are charged to the socket's send buffer until they are freed. If the buffer has
-    /// not enough room this waits until it has, or until it is at most half full, which is when
-    /// `poll()` calls the socket writable. So a message that is larger than the buffer can be sent,
-    /// and the buffer exceeds its size by no more than one message of each sender that waited.
-    /// The message is then taken whole, or not at all. The socket's priority and mark, or those in
-    /// the message's ancillary data, go with the packets. An empty message is one empty packet.
+    /// The packets are charged to the socket's send buffer until they are freed, whether it has
+    /// room or not: [`wait_for_send`](Self::wait_for_send) comes first. The message is taken whole,
+    /// or not at all. The socket's priority and mark, or those in the message's ancillary data, go
+    /// with the packets. An empty message is one empty packet. A packet without fragments comes
+    /// with the room for a clone, since packets of this kind are mostly kept for sending them
+    /// again, see [`SkBuff::retain`].
     ///
-    /// Sleeps. Fails as [`send_skb`](Self::send_skb) does, and with [`EINVAL`] if `max` is 0.
+    /// Sleeps for memory only. Fails with [`ENOBUFS`] or [`ENOMEM`] if there is none, with
+    /// [`EFAULT`], and with [`EINVAL`] if `max` is 0 or the ancillary data are not understood.
     pub fn send_skbs<const HEADROOM: usize>(
         &self,
         msg: &mut SendMsg<'_>,
@@ -125,26 +143,27 @@ impl<T: Operations> Sock<T> {
             return Err(EINVAL);
         }
         let cookie = self.send_cookie(msg)?;
-        // SAFETY: The socket is valid, and this is process context.
-        to_result(unsafe {
-            bindings::sock_wait_for_send(self.as_raw(), msg.len(), c_int::from(msg.dontwait()))
-        })?;
         let mut list = SkBuffList::new();
         let mut left = msg.len();
         loop {
             let len = left.min(max);
             let linear = if len <= ONE_PAGE - HEADROOM { len } else { 0 };
-            let mut error = 0;
+            let mut error = ENOBUFS.to_errno();
             // SAFETY: The socket is valid, and this is process context, in which the allocation
             // flags of sockets are good.
             let skb = unsafe {
-                bindings::alloc_skb_with_frags(
-                    HEADROOM + linear,
-                    len - linear,
-                    bindings::PAGE_ALLOC_COSTLY_ORDER as c_int,
-                    &mut error,
-                    (*self.as_raw()).sk_allocation,
-                )
+                let flags = (*self.as_raw()).sk_allocation;
+                if linear == len {
+                    bindings::alloc_skb_fclone((HEADROOM + linear) as u32, flags)
+                } else {
+                    bindings::alloc_skb_with_frags(
+                        HEADROOM + linear,
+                        len - linear,
+                        bindings::PAGE_ALLOC_COSTLY_ORDER as c_int,
+                        &mut error,
+                        flags,
+                    )
+                }
             };
             let skb = NonNull::new(skb).ok_or_else(|| to_result(error).err().unwrap_or(ENOMEM))?;
             // SAFETY: The packet is new and owned by nobody else. The socket is valid.
@@ -265,6 +284,7 @@ mod tests {
         }
 
         fn sendmsg(sock: &Sock<Self>, msg: &mut SendMsg<'_>) -> Result<usize> {
+            sock.wait_for_send(msg)?;
             let mut list = sock.send_skbs::<32>(msg, 1000)?;
             sock.sent.lock().append(&mut list);
             Ok(msg.len())

@@ -52,7 +52,10 @@ impl<T: Types> Peer<T> {
                 self.on_delivered(now, base.plus(at), acks, host);
             }
         }
-        self.on_delivered(now, acks.latest, acks, host);
+        // What is before the base has ended, and so has all before that.
+        if acks.latest.after(self.sending.window.base()).is_some() {
+            self.on_delivered(now, acks.latest, acks, host);
+        }
         let base = self.sending.window.base();
         let open = acks.latest.after(base).unwrap_or(0).min(u32::BITS);
         for at in 0..open {

@@ -27,6 +27,14 @@ pub(super) struct Waiting<M> {
 }
 
 impl<M: Outbound> Waiting<M> {
+    pub(super) fn new(now: Instant, message: M) -> Self {
+        Self {
+            message,
+            since: now,
+            parked: 0,
+        }
+    }
+
     pub(super) fn timeout(&self) -> Nanos {
         self.message.timeout()
     }
@@ -46,13 +54,53 @@ pub(super) struct Outgoing<M> {
     pub(super) held: u32,
     /// How much of the budget it takes.
     pub(super) charged: u32,
-    /// What the receiver misses.
-    pub(super) resend: KVec<Range>,
+    /// What the receiver misses; mostly nothing.
+    pub(super) resend: Resend,
     pub(super) sent_at: Instant,
     /// When the receiver last showed that it knows of it, or when it was first sent.
     pub(super) heard: Instant,
     /// Whether anything was sent twice.
     pub(super) repeated: bool,
+}
+
+/// Ranges that are to be sent again. Where there are none, they take no more than a pointer.
+pub(super) struct Resend(Option<KBox<KVec<Range>>>);
+
+impl Resend {
+    pub(super) const fn new() -> Self {
+        Self(None)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ranges().is_empty()
+    }
+
+    fn ranges(&self) -> &[Range] {
+        self.0.as_ref().map_or(&[], |ranges| ranges)
+    }
+
+    fn first_mut(&mut self) -> Option<&mut Range> {
+        self.0.as_mut()?.first_mut()
+    }
+
+    fn remove_first(&mut self) {
+        if let Some(ranges) = &mut self.0 {
+            let _ = ranges.remove(0);
+        }
+        if self.is_empty() {
+            self.0 = None;
+        }
+    }
+
+    /// Adds a range. What does not fit will be asked for once more.
+    fn push(&mut self, range: Range) {
+        if self.0.is_none() {
+            self.0 = KBox::new(KVec::new(), GFP_ATOMIC).ok();
+        }
+        if let Some(ranges) = self.0.as_mut().filter(|ranges| ranges.len() < MAX_RESEND) {
+            let _ = ranges.push(range, GFP_ATOMIC);
+        }
+    }
 }
 
 impl<M: Outbound> Outgoing<M> {
@@ -79,7 +127,7 @@ impl<M: Outbound> Outgoing<M> {
             range.start = start.saturating_add(step);
             let wanted = start < range.end;
             if range.len() == 0 {
-                let _ = self.resend.remove(0);
+                self.resend.remove_first();
             }
             if wanted {
                 self.repeated = true;
@@ -94,7 +142,7 @@ impl<M: Outbound> Outgoing<M> {
         Some(start)
     }
 
-    /// Notes what is to be sent again. What does not fit will be asked for once more.
+    /// Notes what is to be sent again.
     pub(super) fn ask_again(&mut self, range: Range) {
         let step = self.message.segment_len();
         // The receiver does not know where the packets begin.
@@ -103,12 +151,10 @@ impl<M: Outbound> Outgoing<M> {
         if start >= end {
             return;
         }
-        let known = self
-            .resend
-            .iter()
-            .any(|old| old.start <= start && end <= old.end);
-        if !known && self.resend.len() < MAX_RESEND {
-            let _ = self.resend.push(Range { start, end }, GFP_ATOMIC);
+        let mut ranges = self.resend.ranges().iter();
+        let known = ranges.any(|old| old.start <= start && end <= old.end);
+        if !known {
+            self.resend.push(Range { start, end });
         }
     }
 

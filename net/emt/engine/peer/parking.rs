@@ -87,11 +87,7 @@ impl<M: Outbound> Parking<M> {
         let Some(place) = at.and_then(|at| self.places.get_mut(at)) else {
             return Ok(Some(message));
         };
-        let waiting = Waiting {
-            message,
-            since: now,
-            parked: 0,
-        };
+        let waiting = Waiting::new(now, message);
         match place.queue.push_back(waiting, GFP_ATOMIC) {
             Ok(()) => Ok(None),
             Err(waiting) => Err(waiting.message),

@@ -5,6 +5,7 @@
 use super::{
     outgoing::{
         Outgoing,
+        Resend,
         Waiting, //
     },
     Peer, //
@@ -71,6 +72,14 @@ impl<M: Outbound> Sending<M> {
         self.window.is_empty() && self.short.is_empty() && self.long.is_empty()
     }
 
+    /// Returns whether there may be something to send.
+    pub(super) fn has_more(&self) -> bool {
+        !self.again.is_empty()
+            || !self.short.is_empty()
+            || !self.long.is_empty()
+            || !self.active.is_empty()
+    }
+
     /// Returns how many messages are under way, and how many of their bytes.
     pub(super) fn under_way(&self) -> (u32, u64) {
         let bytes = self
@@ -91,12 +100,8 @@ impl<M: Outbound> Sending<M> {
     }
 
     pub(super) fn submit(&mut self, now: Instant, message: M) -> Result<(), M> {
-        let waiting = Waiting {
-            message,
-            since: now,
-            parked: 0,
-        };
-        self.wait(waiting).map_err(|waiting| waiting.message)
+        self.wait(Waiting::new(now, message))
+            .map_err(|waiting| waiting.message)
     }
 
     /// Queues a message; hands it back if memory is short.
@@ -196,7 +201,7 @@ impl<M: Outbound> Sending<M> {
             unasked,
             held: 0,
             charged: unasked,
-            resend: KVec::new(),
+            resend: Resend::new(),
             sent_at: now,
             heard: now,
             repeated: false,
@@ -298,6 +303,37 @@ impl<T: Types> Peer<T> {
                 self.send_segment(now, tag, id, offset, true, host);
             }
             return true;
+        }
+    }
+
+    /// Returns whether a message can be sent that has just come, since none is before it.
+    pub(super) fn goes_at_once(&mut self, message: &T::Outbound) -> bool {
+        let len = message.len();
+        len <= message.segment_len()
+            && self.sending.short.is_empty()
+            && self.sending.again.is_empty()
+            && !self.receiving.has_blocks()
+            && !self.sending.window.is_full()
+            && self.budget.allows(len)
+    }
+
+    /// Sends a message of one packet; hands it back if memory is short.
+    pub(super) fn send_at_once(
+        &mut self,
+        now: Instant,
+        tag: u32,
+        message: T::Outbound,
+        host: &mut impl Host<T>,
+    ) -> Result<(), T::Outbound> {
+        let len = message.len();
+        let waiting = Waiting::new(now, message);
+        match self.sending.begin(now, waiting, len) {
+            Ok(id) => {
+                self.budget.spend(len);
+                self.send_message(now, tag, id, false, host);
+                Ok(())
+            }
+            Err(waiting) => self.sending.wait(waiting).map_err(|back| back.message),
         }
     }
 

@@ -288,7 +288,7 @@ int main(int argc, char **argv)
 	len = argc > 1 ? strtoul(argv[1], NULL, 0) : 100;
 	rounds = argc > 2 ? atoi(argv[2]) : 2000;
 	if (!len || rounds < 1) {
-		fprintf(stderr, "usage: emtrtt [oneway] [BYTES [ROUNDS]]\n");
+		fprintf(stderr, "usage: emtrtt [oneway] [BYTES [ROUNDS [FAMILY]]]\n");
 		return 2;
 	}
 	/* A peer that died leaves us waiting for it. */
@@ -302,6 +302,7 @@ int main(int argc, char **argv)
 			die("%s failed", command);
 	}
 	for (i = 0; i < ARRAY_SIZE(families); i++)
-		measure(&families[i], one_way, len, rounds);
+		if (argc <= 3 || !strcmp(argv[3], families[i].name))
+			measure(&families[i], one_way, len, rounds);
 	return 0;
 }
