@@ -6,6 +6,7 @@
 use crate::{
     addr::{
         Endpoint,
+        LinkAddr,
         Name,
         SockaddrEmt, //
     },
@@ -24,6 +25,7 @@ use crate::{
     },
     wire::control::Why, //
 };
+use core::num::NonZeroU32;
 use kernel::{
     net::{
         skb_retained::RetainedSkBuff,
@@ -31,108 +33,116 @@ use kernel::{
             self,
             ExtendedError, //
         },
-        sock_ref::SockRef,
         SkBuff,
-        SkBuffList, //
+        SkBuffList,
+        Sock, //
     },
     prelude::*,
     uapi, //
 };
+use zerocopy_derive::Immutable;
 
-/// The packets of a message, in their order; those that the peer has are gone.
-enum Packets {
-    One(Option<RetainedSkBuff>),
-    Many(KVVec<Option<RetainedSkBuff>>),
-}
-
-impl Packets {
-    /// Frees the packets from `start` on and before `end`, which were delivered.
-    fn consume(&mut self, start: usize, end: usize) {
-        let packets = match self {
-            Packets::One(packet) => core::slice::from_mut(packet),
-            Packets::Many(packets) => packets,
-        };
-        for packet in packets.iter_mut().take(end).skip(start) {
-            if let Some(packet) = packet.take() {
-                packet.consume();
-            }
-        }
-    }
-}
-
-/// A message on its way to a peer, in memory of its own: it moves from queue to queue.
-pub(crate) struct Outgoing(KBox<Message>);
-
-struct Message {
-    sock: SockRef<Rdm>,
-    to: Endpoint,
-    source_port: u16,
-    packets: Packets,
-    len: u32,
-    segment_len: u32,
+/// What is noted on the first packet of a message that is sent.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Note {
     timeout: Nanos,
+    len: u32,
+    /// Not 0.
+    segment_len: u32,
     cookie: u32,
-    /// How many packets are gone.
+    ifindex: i32,
+    to: [u8; 6],
+    destination_port: u16,
+    source_port: u16,
+    reserved: [u8; 6],
+}
+
+/// A message on its way to a peer.
+///
+/// Most messages are one packet. So all there is to know of one is noted on its first packet, which
+/// is charged to its socket and so knows it: moving a message from queue to queue, of which it sees
+/// several, moves no more than its address.
+pub(crate) struct Outgoing {
+    first: RetainedSkBuff,
+    rest: Option<KBox<Rest>>,
+}
+
+/// The packets of a message after the first, in their order; those that the peer has are gone.
+struct Rest {
+    packets: KVVec<Option<RetainedSkBuff>>,
     gone: usize,
 }
 
 impl Outgoing {
-    /// Makes a message of `len` bytes from packets of `segment_len` each, but for the last.
+    /// Makes a message of `len` bytes from packets of `segment_len` each, but for the last, which
+    /// are charged to `sock`.
     ///
     /// Fails with [`ENOMEM`]. May sleep.
     pub(crate) fn new(
-        sock: SockRef<Rdm>,
-        to: Endpoint,
+        sock: &Sock<Rdm>,
+        to: &Endpoint,
         mut list: SkBuffList,
         len: u32,
-        segment_len: u32,
+        segment_len: NonZeroU32,
         cookie: u32,
     ) -> Result<Self> {
-        let packets = if list.len() == 1 {
-            Packets::One(Some(retain(list.pop_front().ok_or(EINVAL)?)?))
-        } else {
-            let mut packets = KVVec::with_capacity(list.len(), GFP_KERNEL)?;
-            for skb in list {
-                packets.push(Some(retain(skb)?), GFP_KERNEL)?;
-            }
-            Packets::Many(packets)
-        };
-        let message = Message {
-            source_port: sock.bound().port(),
+        let mut first = list.pop_front().ok_or(EINVAL)?;
+        first.set_cb(Note {
             timeout: sock.user_timeout(),
-            sock,
-            to,
-            packets,
             len,
-            segment_len,
+            segment_len: segment_len.get(),
             cookie,
-            gone: 0,
+            ifindex: to.ifindex,
+            to: to.link.octets(),
+            destination_port: to.port,
+            source_port: sock.bound().port(),
+            reserved: [0; 6],
+        });
+        let rest = match list.len() {
+            0 => None,
+            _ => Some(KBox::new(Rest::new(list)?, GFP_KERNEL)?),
         };
-        Ok(Self(KBox::new(message, GFP_KERNEL)?))
+        Ok(Self {
+            first: retain(first)?,
+            rest,
+        })
+    }
+
+    #[inline]
+    fn note(&self) -> Note {
+        self.first.cb()
     }
 
     /// Returns a packet with the bytes from `offset` on, and room before them.
     pub(crate) fn packet(&mut self, offset: u32) -> Option<SkBuff> {
-        let message = &mut *self.0;
-        let retained = match &mut message.packets {
-            Packets::One(packet) => packet,
-            Packets::Many(packets) => {
-                packets.get_mut((offset / message.segment_len.max(1)) as usize)?
+        let retained = match offset {
+            0 => &mut self.first,
+            _ => {
+                let before = (offset / self.segment_len()) as usize;
+                let rest = self.rest.as_mut()?;
+                rest.packets.get_mut(before.checked_sub(1)?)?.as_mut()?
             }
         };
-        retained.as_mut()?.copy(GFP_ATOMIC).ok()
+        retained.copy(GFP_ATOMIC).ok()
     }
 
-    /// Tells the user what has become of the message.
-    pub(crate) fn end(mut self, outcome: Outcome) {
+    /// Frees the message, and tells the user what has become of it.
+    pub(crate) fn end(self, outcome: Outcome) {
+        if let Some(sock) = self.first.sender::<Rdm>().filter(|sock| !sock.is_dead()) {
+            self.tell(sock, outcome);
+        }
         if outcome == Outcome::Delivered {
-            self.0.packets.consume(0, usize::MAX);
+            self.first.consume();
+            if let Some(mut rest) = self.rest {
+                rest.consume(usize::MAX);
+            }
         }
-        if self.0.sock.is_dead() {
-            return;
-        }
+    }
+
+    fn tell(&self, sock: &Sock<Rdm>, outcome: Outcome) {
         let error = match outcome {
-            Outcome::Delivered if !self.0.sock.wants_notices() => return,
+            Outcome::Delivered if !sock.wants_notices() => return,
             Outcome::Delivered => None,
             Outcome::Refused(Why::NoSocket) => Some(ECONNREFUSED),
             Outcome::Refused(Why::TooLong) => Some(EMSGSIZE),
@@ -142,7 +152,8 @@ impl Outgoing {
             Outcome::Gone => Some(ENETDOWN),
             Outcome::NoMemory => Some(ENOBUFS),
         };
-        if error.is_none() || self.0.sock.wants_errors() {
+        if error.is_none() || sock.wants_errors() {
+            let note = self.note();
             let event = ExtendedError {
                 errno: error.map_or(0, |error| error.to_errno().unsigned_abs()),
                 origin: sock_buf::ORIGIN_LOCAL,
@@ -151,16 +162,40 @@ impl Outgoing {
                     Some(_) => uapi::EMT_EE_FAILED as u8,
                 },
                 code: 0,
-                info: self.0.len,
-                data: self.0.cookie,
+                info: note.len,
+                data: note.cookie,
             };
-            let to = SockaddrEmt::from(Name::from(self.0.to));
+            let to = Endpoint {
+                ifindex: note.ifindex,
+                link: LinkAddr::new(note.to),
+                port: note.destination_port,
+            };
             // If there is no room for it, the error is reported all the same.
-            let _ = self.0.sock.queue_error(&event, &to, GFP_ATOMIC);
+            let _ = sock.queue_error(&event, &SockaddrEmt::from(Name::from(to)), GFP_ATOMIC);
         }
         if let Some(error) = error {
-            self.0.sock.report_error(error);
+            sock.report_error(error);
         }
+    }
+}
+
+impl Rest {
+    fn new(list: SkBuffList) -> Result<Self> {
+        let mut packets = KVVec::with_capacity(list.len(), GFP_KERNEL)?;
+        for skb in list {
+            packets.push(Some(retain(skb)?), GFP_KERNEL)?;
+        }
+        Ok(Self { packets, gone: 0 })
+    }
+
+    /// Frees the packets before `end`, which were delivered.
+    fn consume(&mut self, end: usize) {
+        for packet in self.packets.iter_mut().take(end).skip(self.gone) {
+            if let Some(packet) = packet.take() {
+                packet.consume();
+            }
+        }
+        self.gone = self.gone.max(end);
     }
 }
 
@@ -171,29 +206,31 @@ fn retain(skb: SkBuff) -> Result<RetainedSkBuff> {
 
 impl Outbound for Outgoing {
     fn ports(&self) -> Ports {
+        let note = self.note();
         Ports {
-            source: self.0.source_port,
-            destination: self.0.to.port,
+            source: note.source_port,
+            destination: note.destination_port,
         }
     }
 
     fn len(&self) -> u32 {
-        self.0.len
+        self.note().len
     }
 
-    fn segment_len(&self) -> u32 {
-        self.0.segment_len
+    fn segment_len(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.note().segment_len).unwrap_or(NonZeroU32::MIN)
     }
 
     fn timeout(&self) -> Nanos {
-        self.0.timeout
+        self.note().timeout
     }
 
     fn held(&mut self, held: u32) {
-        let message = &mut *self.0;
-        let end = (held / message.segment_len.max(1)) as usize;
-        message.packets.consume(message.gone, end);
-        message.gone = message.gone.max(end);
+        // The first packet stays: the note is on it.
+        let end = (held / self.segment_len()) as usize;
+        if let Some(rest) = &mut self.rest {
+            rest.consume(end.saturating_sub(1));
+        }
     }
 }
 

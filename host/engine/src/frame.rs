@@ -136,7 +136,7 @@ pub(crate) fn emit<M: Outbound>(
         }
         Packet::Segment(header, message) => {
             let left = message.len().checked_sub(header.offset)?;
-            let mut payload = vec![0; left.min(message.segment_len()) as usize];
+            let mut payload = vec![0; left.min(message.segment_len().get()) as usize];
             content(message, header.offset, &mut payload);
             assemble(Kind::Segment, ports(message), &header.emit(), &payload)
         }

@@ -63,6 +63,7 @@ use crate::{
     },
 };
 use std::{
+    num::NonZeroU32,
     cell::Cell,
     cmp::Reverse,
     collections::{
@@ -120,7 +121,7 @@ pub(crate) struct Outbound {
     number: u32,
     ports: Ports,
     len: u32,
-    segment_len: u32,
+    segment_len: NonZeroU32,
     timeout: Nanos,
     held: u32,
 }
@@ -134,7 +135,7 @@ impl host::Outbound for Outbound {
         self.len
     }
 
-    fn segment_len(&self) -> u32 {
+    fn segment_len(&self) -> NonZeroU32 {
         self.segment_len
     }
 
@@ -989,7 +990,7 @@ impl Net {
             number,
             ports: entry.ports,
             len: entry.len,
-            segment_len: self.wiring.mtu - SEGMENT_LEN as u32,
+            segment_len: NonZeroU32::new(self.wiring.mtu - SEGMENT_LEN as u32).unwrap(),
             timeout,
             held: 0,
         };

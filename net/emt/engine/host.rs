@@ -17,6 +17,7 @@ use crate::wire::{
     },
     reliable, //
 };
+use core::num::NonZeroU32;
 
 /// The ports of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,8 +33,8 @@ pub(crate) trait Outbound {
     /// Returns the bytes of the message, not 0.
     fn len(&self) -> u32;
 
-    /// Returns how many bytes go into each packet but the last, not 0.
-    fn segment_len(&self) -> u32;
+    /// Returns how many bytes go into each packet but the last.
+    fn segment_len(&self) -> NonZeroU32;
 
     /// Returns how long the peer may be silent before the message has failed.
     fn timeout(&self) -> Nanos;

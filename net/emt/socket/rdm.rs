@@ -52,6 +52,7 @@ use crate::{
         HEADER_LEN, //
     },
 };
+use core::num::NonZeroU32;
 use kernel::{
     net::{
         msghdr::{
@@ -312,18 +313,17 @@ pub(crate) fn complete(mut room: Room, source: Endpoint, message: Bytes) -> Resu
 ///
 /// [`EMSGSIZE`] if it is longer than the administrator allows, or than one packet where the device
 /// takes only very short ones.
-fn segment_len(netns: &Netns, route: &Route, len: usize) -> Result<usize> {
+fn segment_len(netns: &Netns, route: &Route, len: usize) -> Result<NonZeroU32> {
     let room = |kind: Kind| (route.max_payload + HEADER_LEN).saturating_sub(kind.header_len());
     if len == 0 || len > netns.max_message() as usize {
         return Err(EMSGSIZE);
     }
-    if len <= room(Kind::Message) {
-        return Ok(len);
-    }
-    match room(Kind::Segment) {
-        room if room >= MIN_SEGMENT as usize => Ok(room),
-        _ => Err(EMSGSIZE),
-    }
+    let step = match room(Kind::Segment) {
+        _ if len <= room(Kind::Message) => len,
+        room if room >= MIN_SEGMENT as usize => room,
+        _ => return Err(EMSGSIZE),
+    };
+    NonZeroU32::new(step as u32).ok_or(EMSGSIZE)
 }
 
 /// Sends a message; returns its length.
@@ -339,7 +339,7 @@ fn send(sock: &Sock<Rdm>, to: &Endpoint, msg: &mut SendMsg<'_>) -> Result<usize>
     let cookie = msg
         .control::<u32>(uapi::SOL_EMT as c_int, uapi::EMT_COOKIE as c_int)?
         .unwrap_or(0);
-    let packets = sock.send_skbs::<HEADROOM>(msg, step)?;
+    let packets = sock.send_skbs::<HEADROOM>(msg, step.get() as usize)?;
     let to = Endpoint {
         ifindex: route.ifindex,
         ..*to
@@ -350,9 +350,8 @@ fn send(sock: &Sock<Rdm>, to: &Endpoint, msg: &mut SendMsg<'_>) -> Result<usize>
     } else {
         netns.link(route.ifindex).ok_or(ENODEV)?
     };
-    let held = sock.try_hold().ok_or(EPIPE)?;
-    // Both are less than the longest message.
-    let mut message = Outgoing::new(held, to, packets, len as u32, step as u32, cookie)?;
+    // Less than the longest message.
+    let mut message = Outgoing::new(sock, &to, packets, len as u32, step, cookie)?;
     loop {
         let station = station::get(&link, to.link, false, GFP_KERNEL)?;
         let mut kept = Some(message);

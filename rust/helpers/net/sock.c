@@ -201,27 +201,15 @@ rust_helper_sock_queue_rcv_skb_unchecked(struct sock *sk, struct sk_buff *skb)
 	return SKB_NOT_DROPPED_YET;
 }
 
-static bool sock_has_send_room(struct sock *sk, size_t len)
-{
-	return sock_writeable(sk) ||
-	       (s64)sk_wmem_alloc_get(sk) + (s64)len <= READ_ONCE(sk->sk_sndbuf);
-}
-
 /* Waits as sock_alloc_send_pskb() does, for room for len bytes. */
 __rust_helper int rust_helper_sock_wait_for_send(struct sock *sk, size_t len,
 						 int noblock)
 {
 	long timeo = sock_sndtimeo(sk, noblock);
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	bool waiting = false;
 	int err;
 
-	/* Mostly there is room, and nothing else to tell. */
-	if (likely(!READ_ONCE(sk->sk_err) &&
-		   !(READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN) &&
-		   sock_has_send_room(sk, len)))
-		return 0;
-
-	add_wait_queue(sk_sleep(sk), &wait);
 	for (;;) {
 		err = sock_error(sk);
 		if (err)
@@ -230,8 +218,16 @@ __rust_helper int rust_helper_sock_wait_for_send(struct sock *sk, size_t len,
 		if (READ_ONCE(sk->sk_shutdown) & SEND_SHUTDOWN)
 			break;
 		err = 0;
-		if (sock_has_send_room(sk, len))
+		if (sock_writeable(sk) ||
+		    (s64)sk_wmem_alloc_get(sk) + (s64)len <=
+			    READ_ONCE(sk->sk_sndbuf))
 			break;
+		/* Mostly there is room. If not, look again with the wait queue entered. */
+		if (!waiting) {
+			add_wait_queue(sk_sleep(sk), &wait);
+			waiting = true;
+			continue;
+		}
 		sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
 		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 		err = -EAGAIN;
@@ -242,8 +238,21 @@ __rust_helper int rust_helper_sock_wait_for_send(struct sock *sk, size_t len,
 			break;
 		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
 	}
-	remove_wait_queue(sk_sleep(sk), &wait);
+	if (waiting)
+		remove_wait_queue(sk_sleep(sk), &wait);
 	return err;
+}
+
+/*
+ * Returns the socket to whose send buffer a packet is charged, if it is of the
+ * type that prot stands for.
+ */
+__rust_helper struct sock *
+rust_helper_skb_charged_to(const struct sk_buff *skb, const struct proto *prot)
+{
+	if (skb->destructor != sock_wfree || skb->sk->sk_prot != prot)
+		return NULL;
+	return skb->sk;
 }
 
 /* The address is the name_len bytes before the packet's data. */

@@ -169,6 +169,11 @@ impl<T: Operations> Proto<T> {
         }
     }
 
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut bindings::proto {
+        self.raw.get()
+    }
+
     /// Makes sockets of the type possible, until the returned value is dropped.
     ///
     /// Fails with [`EBUSY`] if that was ever done: a module registers its types once. May sleep.

@@ -40,8 +40,10 @@ use core::{
 /// dropping an object must not sleep. A module that has such a table must not go before the
 /// callbacks have run; [`rcu::rcu_barrier`] waits for them.
 ///
-/// Buckets are chosen by a keyed hash, so that keys which others choose do not all fall into one.
-/// How many objects the table may hold is for its owner to decide, see [`RcuTable::len`].
+/// `N` is a power of two. Buckets are chosen by multiplying with a random odd number, whose top bits
+/// two keys share with a probability of at most 2 / `N`, whichever they are (Dietzfelbinger et al.,
+/// "A reliable randomized algorithm for the closest-pair problem", 1997): who cannot see the number
+/// cannot choose keys that all fall into one bucket. How many objects the table may hold is for its owner to decide, see [`RcuTable::len`].
 ///
 /// # Invariants
 ///
@@ -71,7 +73,8 @@ use core::{
 pub struct RcuTable<T: Send + Sync + 'static, const N: usize> {
     #[pin]
     lock: SpinLockBh<()>,
-    seed: bindings::hsiphash_key_t,
+    /// Odd.
+    seed: u64,
     len: Atomic<usize>,
     heads: [Link<T>; N],
     _objects: PhantomData<Arc<T>>,
@@ -105,13 +108,12 @@ unsafe fn follow<'a, T: Send + Sync>(link: &Link<T>) -> Option<&'a Node<T>> {
 }
 
 impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
+    const BITS: u32 = N.trailing_zeros();
+
     /// Makes an empty table.
     pub fn new() -> impl PinInit<Self> {
-        const { assert!(N > 0) };
-        let word = || (u64::from(random_u32()) << 32 | u64::from(random_u32())) as usize;
-        let seed = bindings::hsiphash_key_t {
-            key: [word(), word()],
-        };
+        const { assert!(N.is_power_of_two() && N > 1) };
+        let seed = u64::from(random_u32()) << 32 | u64::from(random_u32()) | 1;
         pin_init!(Self {
             lock <- new_spinlock_bh!((), "RcuTable::lock"),
             seed,
@@ -135,9 +137,8 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
 
     #[inline]
     fn head(&self, key: u64) -> &Link<T> {
-        // SAFETY: The key for the hash is valid.
-        let hash = unsafe { bindings::hsiphash_2u32(key as u32, (key >> 32) as u32, &self.seed) };
-        // BOUNDS: The remainder is less than `N`, which is not 0.
+        let hash = key.wrapping_mul(self.seed) >> (u64::BITS - Self::BITS);
+        // BOUNDS: The hash has as many bits as `N`, a power of two, has zeroes.
         &self.heads[hash as usize % N]
     }
 

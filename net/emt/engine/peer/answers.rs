@@ -165,7 +165,7 @@ impl<T: Types> Peer<T> {
             let step = outgoing.message.segment_len();
             outgoing
                 .message
-                .held((held / step * step).min(outgoing.last_offset()));
+                .held((held / step * step.get()).min(outgoing.last_offset()));
             // What was sent unasked and has arrived is no longer under way.
             let charged = outgoing.unasked.saturating_sub(held).min(outgoing.charged);
             self.budget.acknowledge(outgoing.charged - charged);

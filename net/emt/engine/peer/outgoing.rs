@@ -105,7 +105,7 @@ impl Resend {
 
 impl<M: Outbound> Outgoing<M> {
     pub(super) fn is_single(&self) -> bool {
-        self.message.len() <= self.message.segment_len()
+        self.message.len() <= self.message.segment_len().get()
     }
 
     pub(super) fn remaining(&self) -> u32 {
@@ -120,11 +120,11 @@ impl<M: Outbound> Outgoing<M> {
     /// Returns the bytes that go out next.
     pub(super) fn next_offset(&mut self) -> Option<u32> {
         let step = self.message.segment_len();
-        let held = self.held / step * step;
+        let held = self.held / step * step.get();
         while let Some(range) = self.resend.first_mut() {
             // What it began with may have arrived meanwhile, and be gone.
             let start = range.start.max(held);
-            range.start = start.saturating_add(step);
+            range.start = start.saturating_add(step.get());
             let wanted = start < range.end;
             if range.len() == 0 {
                 self.resend.remove_first();
@@ -138,7 +138,7 @@ impl<M: Outbound> Outgoing<M> {
             return None;
         }
         let start = self.sent;
-        self.sent = start.saturating_add(step).min(self.message.len());
+        self.sent = start.saturating_add(step.get()).min(self.message.len());
         Some(start)
     }
 
@@ -146,7 +146,7 @@ impl<M: Outbound> Outgoing<M> {
     pub(super) fn ask_again(&mut self, range: Range) {
         let step = self.message.segment_len();
         // The receiver does not know where the packets begin.
-        let start = range.start.max(self.held) / step * step;
+        let start = range.start.max(self.held) / step * step.get();
         let end = range.end.min(self.sent);
         if start >= end {
             return;
@@ -161,7 +161,7 @@ impl<M: Outbound> Outgoing<M> {
     /// Returns the offset of the last packet that was sent.
     pub(super) fn last_offset(&self) -> u32 {
         let step = self.message.segment_len();
-        self.sent.saturating_sub(1) / step * step
+        self.sent.saturating_sub(1) / step * step.get()
     }
 
     pub(super) fn segment_transfer(&self, id: Id, base: Id) -> TransferId {

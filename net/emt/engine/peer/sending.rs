@@ -106,7 +106,7 @@ impl<M: Outbound> Sending<M> {
 
     /// Queues a message; hands it back if memory is short.
     pub(super) fn wait(&mut self, waiting: Waiting<M>) -> Result<(), Waiting<M>> {
-        if waiting.message.len() <= waiting.message.segment_len() {
+        if waiting.message.len() <= waiting.message.segment_len().get() {
             return self.short.push_back(waiting, GFP_ATOMIC);
         }
         if self.long.reserve(1, GFP_ATOMIC).is_err() {
@@ -309,7 +309,7 @@ impl<T: Types> Peer<T> {
     /// Returns whether a message can be sent that has just come, since none is before it.
     pub(super) fn goes_at_once(&mut self, message: &T::Outbound) -> bool {
         let len = message.len();
-        len <= message.segment_len()
+        len <= message.segment_len().get()
             && self.sending.short.is_empty()
             && self.sending.again.is_empty()
             && !self.receiving.has_blocks()
@@ -372,11 +372,11 @@ impl<T: Types> Peer<T> {
         let at = self.sending.choose_long()?;
         let message = &self.sending.long.get(at)?.message;
         let (len, step) = (message.len(), message.segment_len());
-        if !self.budget.allows(step) {
+        if !self.budget.allows(step.get()) {
             return None;
         }
-        let unasked = (self.budget.room_for_long() / step * step)
-            .max(step)
+        let unasked = (self.budget.room_for_long() / step * step.get())
+            .max(step.get())
             .min(len);
         let waiting = self.sending.long.remove(at).ok()?;
         match self.sending.begin(now, waiting, unasked) {
