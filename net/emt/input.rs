@@ -90,10 +90,13 @@ type Refused = (SkBuff, Refusal);
 /// Takes a datagram to its socket; returns the length of its payload.
 fn receive(
     link: &Link,
-    skb: SkBuff,
+    mut skb: SkBuff,
     header: &Header,
     addresses: &Addresses,
 ) -> Result<usize, Refused> {
+    if skb.advance(HEADER_LEN).is_err() {
+        return Err((skb, Refusal::TooShort));
+    }
     let source = Endpoint {
         ifindex: link.ifindex(),
         link: addresses.from,
@@ -106,7 +109,7 @@ fn receive(
     }
 }
 
-/// Checks all of a packet, takes the common header off and cuts it to its length.
+/// Checks all of a packet and cuts it to its length.
 fn check(skb: &mut SkBuff) -> Result<(Header, Addresses), Refusal> {
     let ethernet = skb.mac_header::<ETHERNET_LEN>().ok_or(Refusal::TooShort)?;
     let addresses = Addresses::parse(&ethernet);
@@ -126,7 +129,6 @@ fn check(skb: &mut SkBuff) -> Result<(Header, Addresses), Refusal> {
     if !skb.checksum_is_valid(addresses.memory_sum()) {
         return Err(Refusal::BadChecksum);
     }
-    skb.advance(HEADER_LEN).map_err(|_| Refusal::TooShort)?;
     Ok((header, addresses))
 }
 

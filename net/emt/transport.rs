@@ -130,8 +130,7 @@ impl<'a> Surroundings<'a> {
             to: self.station.addr,
             from: self.station.link.address(),
         };
-        skb.push(&own)?;
-        skb.push(&header.emit(addresses.sum()))?;
+        skb.push_all([&header.emit(addresses.sum()), &own])?;
         skb.set_partial_checksum(CHECKSUM_OFFSET)?;
         self.packets.push_back(skb);
         Ok(())

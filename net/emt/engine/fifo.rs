@@ -43,11 +43,6 @@ impl<T> Fifo<T> {
         self.len == 0
     }
 
-    /// Returns how many elements the memory that it has can hold.
-    pub(crate) fn capacity(&self) -> usize {
-        self.slots.len()
-    }
-
     /// Returns where the element is that has `index` others before it.
     fn slot(&self, index: usize) -> usize {
         // The length is a power of two. With no slots at all, any place is outside.

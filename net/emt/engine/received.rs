@@ -80,22 +80,24 @@ impl Received {
         }
     }
 
-    /// Takes note that the sender has ended all before `base`.
+    /// Takes note that the sender has ended all before `base`; returns whether that is news.
     ///
     /// What was under way of these will not be completed. Bounded by [`WINDOW`].
-    pub(crate) fn advance(&mut self, base: Id) {
-        let Some(distance) = base.after(self.floor) else {
-            return;
+    pub(crate) fn advance(&mut self, base: Id) -> bool {
+        let distance = match base.after(self.floor) {
+            None | Some(0) => return false,
+            Some(distance) => distance,
         };
         if distance >= WINDOW {
             *self = Self::new();
             self.floor = base;
-            return;
+            return true;
         }
         for _ in 0..distance {
             self.pass();
         }
         self.settle();
+        true
     }
 
     /// Takes note that `id` was delivered.

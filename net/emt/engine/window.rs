@@ -138,15 +138,31 @@ impl<T> Window<T> {
             return None;
         }
         let place = Self::place(&self.slots, id);
-        let transfer = self.slots.get_mut(place)?.take()?;
+        let slot = self.slots.get_mut(place)?;
+        if slot.is_none() {
+            return None;
+        }
         self.open -= 1;
+        if id == self.base {
+            self.pass();
+        }
+        // Last, so that it is moved once.
+        self.slots.get_mut(place)?.take()
+    }
+
+    /// Moves the base past the oldest and those after it that have ended.
+    fn pass(&mut self) {
+        self.base = self.base.plus(1);
         while self.base != self.next && !self.contains(self.base) {
             self.base = self.base.plus(1);
         }
+    }
+
+    /// Gives memory back, if nothing is under way and there is much of it.
+    pub(crate) fn shrink(&mut self) {
         if self.open == 0 && self.slots.len() > IDLE_SLOTS {
             self.slots = KVec::new();
         }
-        Some(transfer)
     }
 
     /// Goes through what is under way, the oldest first.

@@ -28,8 +28,8 @@ use crate::{
         association::{
             Hello,
             Reset,
-            HELLO_BODY,
-            RESET_BODY, //
+            HELLO_LEN,
+            RESET_LEN, //
         },
         control::{
             Blocks,
@@ -40,9 +40,9 @@ use crate::{
             Control,
             Message,
             Segment,
-            CONTROL_BODY,
-            MESSAGE_BODY,
-            SEGMENT_BODY, //
+            CONTROL_LEN,
+            MESSAGE_LEN,
+            SEGMENT_LEN, //
         },
         Addresses,
         Header,
@@ -81,16 +81,19 @@ pub(super) fn receive(
     }
 }
 
-/// Takes the packet's own header off.
-fn own<const N: usize>(mut skb: SkBuff) -> Result<(SkBuff, [u8; N]), Refused> {
-    match skb.pull::<N>() {
-        Some(own) => Ok((skb, own)),
+/// Takes the headers off, which have `LEN` bytes, and returns the packet's own, which has `OWN`.
+fn own<const LEN: usize, const OWN: usize>(
+    mut skb: SkBuff,
+) -> Result<(SkBuff, [u8; OWN]), Refused> {
+    let headers = skb.pull::<LEN>();
+    match headers.as_ref().and_then(|headers| headers.last_chunk()) {
+        Some(own) => Ok((skb, *own)),
         None => Err((skb, Refusal::TooShort)),
     }
 }
 
 fn hello(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<usize>, Refused> {
-    let (skb, own) = own::<HELLO_BODY>(skb)?;
+    let (skb, own) = own::<HELLO_LEN, _>(skb)?;
     let Ok(station) = station::get(link, addresses.from, true, GFP_ATOMIC) else {
         return Err((skb, Refusal::NoMemory));
     };
@@ -102,7 +105,7 @@ fn hello(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<
 }
 
 fn reset(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<usize>, Refused> {
-    let (skb, own) = own::<RESET_BODY>(skb)?;
+    let (skb, own) = own::<RESET_LEN, _>(skb)?;
     let reset = Reset::parse(own);
     let verdict = station::known(link, addresses.from).and_then(|station| {
         drive::drive(&station, |peer, now, host| {
@@ -118,7 +121,7 @@ fn control(
     header: &Header,
     addresses: &Addresses,
 ) -> Result<Option<usize>, Refused> {
-    let (skb, own) = own::<CONTROL_BODY>(skb)?;
+    let (skb, own) = own::<CONTROL_LEN, _>(skb)?;
     let mut bytes = [0; MAX_BLOCKS * BLOCK_LEN];
     let blocks = match Blocks::bytes_in(header.length) {
         Err(refusal) => return Err((skb, refusal)),
@@ -153,7 +156,7 @@ fn message(
     ports: Ports,
     addresses: &Addresses,
 ) -> Result<Option<usize>, Refused> {
-    let (skb, own) = own::<MESSAGE_BODY>(skb)?;
+    let (skb, own) = own::<MESSAGE_LEN, _>(skb)?;
     if skb.is_empty() {
         return Err((skb, Refusal::BadLength));
     }
@@ -172,7 +175,7 @@ fn segment(
     ports: Ports,
     addresses: &Addresses,
 ) -> Result<Option<usize>, Refused> {
-    let (mut skb, own) = own::<SEGMENT_BODY>(skb)?;
+    let (mut skb, own) = own::<SEGMENT_LEN, _>(skb)?;
     // It may be kept for a while, which its sender must not have to wait for.
     skb.orphan();
     let segment = Segment::parse(own);

@@ -39,6 +39,9 @@ use zerocopy::Immutable;
 // The members are used directly, so they must be where C code has them.
 const _: () = assert!(size_of::<bindings::sk_buff>() == bindings::SIZEOF_SK_BUFF);
 
+/// More bytes of headers than any packet has; what room is made for has to fit in an `int`.
+const MAX_HEADERS: u32 = 4096;
+
 /// Bytes of the control buffer that a protocol may use; the rest holds a socket's drop count.
 const CB_LEN: usize = size_of::<[u8; 48]>() - size_of::<bindings::sock_skb_cb>();
 
@@ -369,18 +372,33 @@ impl SkBuff {
     /// Puts `header` before the packet's first byte.
     ///
     /// Makes room, and the head private, when that is necessary; fails with [`ENOMEM`] if it
-    /// cannot. For packets on their way out: what a device said of the checksum of one that came in
+    /// cannot, or with more than 4096 bytes. For packets on their way out: what a device said of the checksum of one that came in
     /// no longer holds.
     #[inline]
     pub fn push(&mut self, header: &[u8]) -> Result {
-        let len = u32::try_from(header.len()).map_err(|_| ENOMEM)?;
+        self.push_all([header])
+    }
+
+    /// Puts several `headers` before the packet's first byte, the first of them outermost.
+    ///
+    /// As [`push`](Self::push), in one step.
+    #[inline]
+    pub fn push_all<const N: usize>(&mut self, headers: [&[u8]; N]) -> Result {
+        let len = headers.iter().try_fold(0u32, |len, header| {
+            len.checked_add(u32::try_from(header.len()).ok()?)
+        });
+        let len = len.filter(|len| *len <= MAX_HEADERS).ok_or(ENOMEM)?;
         self.cow_head(len)?;
         // SAFETY: There are at least `len` bytes of headroom, and nobody else uses the head.
-        let start = unsafe { bindings::skb_push(self.as_raw(), len) };
-        // SAFETY: `skb_push` returned the start of `len` more bytes of the private head.
-        unsafe {
-            core::ptr::copy_nonoverlapping(header.as_ptr(), start.cast::<u8>(), header.len())
-        };
+        let mut to = unsafe { bindings::skb_push(self.as_raw(), len) }.cast::<u8>();
+        for header in headers {
+            // SAFETY: `skb_push` returned the start of `len` more bytes of the private head, which
+            // is as many as all headers have, and `to` is past the ones before this.
+            unsafe {
+                core::ptr::copy_nonoverlapping(header.as_ptr(), to, header.len());
+                to = to.add(header.len());
+            }
+        }
         Ok(())
     }
 

@@ -75,6 +75,7 @@ impl<T: Types> Peer<T> {
             }
             self.sending.flight.pop_front();
         }
+        self.sending.window.shrink();
     }
 
     fn on_delivered(&mut self, now: Instant, id: Id, acks: &Acks, host: &mut impl Host<T>) {

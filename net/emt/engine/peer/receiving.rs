@@ -144,8 +144,7 @@ impl<T: Types> Receiving<T> {
 
     /// Takes note that the sender has ended all before `base`.
     pub(super) fn advance(&mut self, base: Id, host: &mut impl Host<T>) {
-        self.received.advance(base);
-        if self.incoming.is_empty() {
+        if !self.received.advance(base) || self.incoming.is_empty() {
             return;
         }
         let received = &self.received;
