@@ -47,6 +47,7 @@ use crate::{
 };
 use kernel::{
     net::{
+        device,
         SkBuff,
         SkBuffList,
         Sock, //
@@ -102,11 +103,13 @@ impl<'a> Surroundings<'a> {
         let link = &self.station.link;
         let packets = core::mem::take(&mut self.packets);
         self.station.with_way(|way| {
-            for skb in packets {
-                match output::emit(way, skb, self.station.addr) {
-                    Ok(()) => link.count(Counter::TxPackets, 1),
-                    Err(_) => link.count(Counter::TxErrors, 1),
-                }
+            let emit = |skb| match output::emit(way, skb, self.station.addr) {
+                Ok(()) => link.count(Counter::TxPackets, 1),
+                Err(_) => link.count(Counter::TxErrors, 1),
+            };
+            match packets.len() {
+                1 => packets.for_each(emit),
+                _ => device::together(|| packets.for_each(emit)),
             }
         });
     }

@@ -5,6 +5,16 @@
 
 #ifdef CONFIG_NET
 
+__rust_helper void rust_helper_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+__rust_helper void rust_helper_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
 __rust_helper void rust_helper_dev_hold(struct net_device *dev)
 {
 	dev_hold(dev);
