@@ -56,7 +56,7 @@ pub(crate) fn drive<R>(
 
     host.flush();
     Station::wake_by(station, deadline);
-    if let Some(granted) = host.into_granted() {
+    if let Some(granted) = host.take_granted() {
         grant(&station.link, granted);
     }
     Some(result)

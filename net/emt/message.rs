@@ -237,15 +237,16 @@ impl Outbound for Outgoing {
 /// Bytes that have arrived, in the packets that have brought them.
 pub(crate) struct Bytes {
     packets: SkBuffList,
-    len: usize,
+    len: u32,
     /// What they take of memory.
-    size: usize,
+    size: u32,
 }
 
 impl Bytes {
     /// Takes a packet that has nothing but its bytes left.
     pub(crate) fn new(skb: SkBuff) -> Self {
-        let (len, size) = (skb.len(), skb.truesize() as usize);
+        // No packet has more than an `int` counts.
+        let (len, size) = (skb.len() as u32, skb.truesize());
         let mut packets = SkBuffList::new();
         packets.push_back(skb);
         Self { packets, len, size }
@@ -253,7 +254,7 @@ impl Bytes {
 
     /// Returns what they take of memory.
     pub(crate) fn size(&self) -> usize {
-        self.size
+        self.size as usize
     }
 
     /// Returns the only packet.
@@ -269,12 +270,13 @@ impl Bytes {
 
 impl Chunk for Bytes {
     fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     fn append(&mut self, mut after: Self) {
         self.packets.append(&mut after.packets);
-        self.len += after.len;
-        self.size += after.size;
+        // A message is not longer than an `int` counts; its size is looked at before that.
+        self.len = self.len.saturating_add(after.len);
+        self.size = self.size.saturating_add(after.size);
     }
 }

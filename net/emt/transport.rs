@@ -91,8 +91,8 @@ impl<'a> Surroundings<'a> {
     }
 
     /// Returns who was granted what.
-    pub(crate) fn into_granted(self) -> Granted {
-        self.granted
+    pub(crate) fn take_granted(&mut self) -> Granted {
+        self.granted.take()
     }
 
     /// Sends the packets.
