@@ -26,7 +26,10 @@ use crate::{
             Peer,
             Verdict, //
         },
-        room::Waiters,
+        room::{
+            Buffer,
+            Waiters, //
+        },
         time::{
             Instant,
             Nanos,
@@ -278,7 +281,7 @@ pub(crate) enum Reader {
 }
 
 /// What a message costs of a receive buffer besides its bytes.
-const OVERHEAD: u64 = 256;
+pub(crate) const OVERHEAD: u64 = 256;
 
 struct Socket {
     waiters: Waiters<usize>,
@@ -294,11 +297,12 @@ impl Socket {
     fn take(&mut self, now: Instant, peer: usize, len: u32) -> Result<u64, Unwilling> {
         let (used, bytes) = (self.used.get(), u64::from(len) + OVERHEAD);
         let fits = used == 0 || used + bytes <= self.capacity;
-        if !self.waiters.may_enter(now, &peer) || !fits {
-            self.waiters.turned_away(peer, bytes > self.capacity);
+        let buffer = self.buffer();
+        if !self.waiters.may_enter(now, &peer, bytes as u32, buffer) || !fits {
+            self.waiters.turned_away(now, peer, bytes as u32);
             return Err(Unwilling::Busy);
         }
-        self.waiters.entered(&peer, len);
+        self.waiters.entered(&peer, bytes as u32);
         self.used.set(used + bytes);
         Ok(bytes)
     }
@@ -306,10 +310,16 @@ impl Socket {
     /// Returns who is to be told that there is room, and how much.
     fn to_wake(&mut self, now: Instant) -> Vec<(usize, u32)> {
         let mut woken = Vec::new();
-        let free = self.capacity.saturating_sub(self.used.get());
-        let (free, capacity) = (free as u32, self.capacity as u32);
-        self.waiters.freed(now, free, capacity, &mut |peer, bytes| woken.push((peer, bytes)));
+        let buffer = self.buffer();
+        self.waiters.freed(now, buffer, &mut |peer, bytes| woken.push((peer, bytes)));
         woken
+    }
+
+    fn buffer(&self) -> Buffer {
+        Buffer {
+            free: self.capacity.saturating_sub(self.used.get()) as u32,
+            capacity: self.capacity as u32,
+        }
     }
 }
 

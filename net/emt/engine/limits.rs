@@ -95,14 +95,14 @@ pub(crate) const PARK_RETRY: Nanos = 10 * MILLISECOND;
 pub(crate) const MAX_WAITERS: usize = 1024;
 
 /// How many bytes such a peer is told of at least, if there are others.
-pub(crate) const MIN_SHARE: u32 = 4 << 10;
+pub(crate) const MIN_SHARE: u32 = 32 << 10;
 
-/// How long a receive buffer is kept empty for a message that is larger than it.
-pub(crate) const BARRIER_TIME: Nanos = 200 * MILLISECOND;
+/// How long room is kept for a peer that was told of it.
+pub(crate) const PROMISE_TIME: Nanos = 50 * MILLISECOND;
 
-/// For how long such a message keeps others out while the buffer is not empty and its sender does
-/// not ask again. More than [`MAX_RTO`], after which it does.
-pub(crate) const BARRIER_IDLE: Nanos = 3 * SECOND;
+/// For how long a message that needs most of a receive buffer keeps others out while its sender
+/// does not ask again. More than [`MAX_RTO`], after which it does.
+pub(crate) const HEAD_IDLE: Nanos = 3 * SECOND;
 
 /// A message of which nothing has come for so long is given up by its receiver.
 pub(crate) const INCOMING_IDLE: Nanos = 30 * SECOND;

@@ -167,17 +167,18 @@ impl<T: Types> Peer<T> {
         host: &mut impl Host<T>,
     ) -> Result<(), T::Outbound> {
         let confirm = self.is_quiet() && now.since(self.heard) >= CONFIRM_AFTER;
-        let message = match self.parking.join(now, message)? {
-            Some(message) => message,
+        let waiting = match self.parking.join(now, message)? {
+            Some(waiting) => waiting,
             None => return Ok(()),
         };
         let state = self.state;
-        match state {
-            State::Open(association, None) if !confirm && self.goes_at_once(&message) => {
-                return self.send_at_once(now, association.remote.tag(), message, host);
+        let taken = match state {
+            State::Open(association, None) if !confirm && self.goes_at_once(&waiting.message) => {
+                self.send_at_once(now, association.remote.tag(), waiting, host)
             }
-            _ => self.sending.submit(now, message)?,
-        }
+            _ => self.sending.wait(waiting),
+        };
+        taken.map_err(|waiting| waiting.message)?;
         match state {
             State::Idle => self.open(now, host),
             State::Open(association, None) if confirm => {

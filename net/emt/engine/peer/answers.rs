@@ -95,7 +95,7 @@ impl<T: Types> Peer<T> {
         let port = outgoing.message.ports().destination;
         host.ended(outgoing.message, Outcome::Delivered);
         if !self.parking.is_empty() {
-            self.follow_up(now, port, outgoing.parked, host);
+            self.follow_up(now, port, outgoing.probe, host);
         }
     }
 

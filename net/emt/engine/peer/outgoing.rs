@@ -24,6 +24,8 @@ pub(super) struct Waiting<M> {
     pub(super) since: Instant,
     /// How often its receiver has had no room for it.
     pub(super) parked: u8,
+    /// Whether it is not known that the receiver has room for it: one packet will tell.
+    pub(super) probe: bool,
 }
 
 impl<M: Outbound> Waiting<M> {
@@ -32,6 +34,7 @@ impl<M: Outbound> Waiting<M> {
             message,
             since: now,
             parked: 0,
+            probe: false,
         }
     }
 
@@ -44,6 +47,7 @@ impl<M: Outbound> Waiting<M> {
 pub(super) struct Outgoing<M> {
     pub(super) message: M,
     pub(super) parked: u8,
+    pub(super) probe: bool,
     /// All before it has been sent at least once.
     pub(super) sent: u32,
     /// Up to where may be sent.

@@ -40,6 +40,8 @@ struct Place<M> {
     retry: Instant,
     /// Whether the receiver has had room since it last turned one away.
     open: bool,
+    /// Whether one is under way to find out, which is enough.
+    asking: bool,
 }
 
 /// The messages that wait for room at a peer.
@@ -63,7 +65,7 @@ impl<M: Outbound> Parking<M> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.places.iter().all(|place| place.queue.is_empty())
     }
 
     /// Returns how many messages wait.
@@ -76,18 +78,32 @@ impl<M: Outbound> Parking<M> {
         self.next
     }
 
+    /// Returns whether nothing waits in a place any more.
+    fn is_left(&self, at: usize) -> bool {
+        let place = self.places.get(at);
+        place.is_some_and(|place| place.queue.is_empty())
+    }
+
     fn place(&mut self, port: u16) -> Option<usize> {
         self.places.iter().position(|place| place.port == port)
     }
 
     /// Queues a message behind those for the same port that wait; hands it back in `Ok` if there
     /// are none, and in `Err` if memory is short.
-    pub(super) fn join(&mut self, now: Instant, message: M) -> Result<Option<M>, M> {
-        let at = self.place(message.ports().destination);
+    pub(super) fn join(&mut self, now: Instant, message: M) -> Result<Option<Waiting<M>>, M> {
+        let mut waiting = Waiting::new(now, message);
+        if self.places.is_empty() {
+            return Ok(Some(waiting));
+        }
+        let at = self.place(waiting.message.ports().destination);
         let Some(place) = at.and_then(|at| self.places.get_mut(at)) else {
-            return Ok(Some(message));
+            return Ok(Some(waiting));
         };
-        let waiting = Waiting::new(now, message);
+        if place.queue.is_empty() {
+            // There was no room for others a moment ago.
+            waiting.probe = true;
+            return Ok(Some(waiting));
+        }
         match place.queue.push_back(waiting, GFP_ATOMIC) {
             Ok(()) => Ok(None),
             Err(waiting) => Err(waiting.message),
@@ -100,6 +116,7 @@ impl<M: Outbound> Parking<M> {
         let retry = now.plus(retry_after(waiting.parked.saturating_sub(1)));
         if let Some(place) = self.place(port).and_then(|at| self.places.get_mut(at)) {
             place.open = false;
+            place.asking = false;
             return place.queue.push_back(waiting, GFP_ATOMIC);
         }
         if self.places.reserve(1, GFP_ATOMIC).is_err() {
@@ -113,6 +130,7 @@ impl<M: Outbound> Parking<M> {
             queue,
             retry,
             open: false,
+            asking: false,
         };
         // There is room for it.
         let _ = self.places.push_within_capacity(place);
@@ -130,7 +148,6 @@ impl<M: Outbound> Parking<M> {
         for place in &mut self.places {
             fail_some(&mut place.queue, host, &mut judge);
         }
-        self.places.retain(|place| !place.queue.is_empty());
     }
 }
 
@@ -150,6 +167,7 @@ impl<T: Types> Peer<T> {
             message: outgoing.message,
             since: now,
             parked: outgoing.parked.saturating_add(1),
+            probe: true,
         };
         if let Err(waiting) = self.parking.park(now, waiting) {
             host.ended(waiting.message, Outcome::NoMemory);
@@ -158,23 +176,35 @@ impl<T: Types> Peer<T> {
 
     /// The receiver has room for `bytes`, and for one message in any case.
     pub(super) fn on_wake(&mut self, now: Instant, port: u16, bytes: u32, host: &mut impl Host<T>) {
-        if let Some(at) = self.parking.place(port) {
-            self.unpark(now, at, bytes, true, host);
+        let Some(at) = self.parking.place(port) else {
+            return;
+        };
+        if let Some(place) = self.parking.places.get_mut(at) {
+            place.asking = false;
         }
+        self.unpark(now, at, bytes, true, host);
     }
 
-    /// The receiver has taken a message, which had been `parked` so many times.
+    /// The receiver has taken a message. If it was a `probe`, there is room after all.
     pub(super) fn follow_up(
         &mut self,
         now: Instant,
         port: u16,
-        parked: u8,
+        probe: bool,
         host: &mut impl Host<T>,
     ) {
         let Some(at) = self.parking.place(port) else {
             return;
         };
-        if parked > 0 || self.parking.places.get(at).is_some_and(|place| place.open) {
+        let Some(place) = self.parking.places.get_mut(at) else {
+            return;
+        };
+        if probe {
+            place.open = true;
+            place.asking = false;
+        }
+        if place.open && !place.asking {
+            place.asking = true;
             self.unpark(now, at, 0, true, host);
         }
     }
@@ -195,7 +225,8 @@ impl<T: Types> Peer<T> {
             }
             used = more;
             last = waiting.parked;
-            if let Some(waiting) = place.queue.pop_front() {
+            if let Some(mut waiting) = place.queue.pop_front() {
+                waiting.probe = bytes == 0;
                 if let Err(waiting) = self.sending.wait(waiting) {
                     host.ended(waiting.message, Outcome::NoMemory);
                 }
@@ -203,12 +234,6 @@ impl<T: Types> Peer<T> {
         }
         place.retry = now.plus(retry_after(last));
         self.parking.next = self.parking.next.min(place.retry);
-        if place.queue.is_empty() {
-            let _ = self.parking.places.remove(at);
-        }
-        if self.parking.is_empty() {
-            self.parking.next = Instant::NEVER;
-        }
     }
 
     /// Lets one message of each place try again whose time has come.
@@ -223,7 +248,12 @@ impl<T: Types> Peer<T> {
                 .places
                 .get(at)
                 .is_some_and(|place| place.retry <= now);
-            if due {
+            if due && self.parking.is_left(at) {
+                let _ = self.parking.places.remove(at);
+            } else if due {
+                if let Some(place) = self.parking.places.get_mut(at) {
+                    place.asking = false;
+                }
                 self.unpark(now, at, 0, false, host);
             }
         }

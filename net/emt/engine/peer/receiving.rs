@@ -204,7 +204,7 @@ impl<T: Types> Receiving<T> {
         chunk: T::Chunk,
         host: &mut impl Host<T>,
     ) -> Verdict {
-        if let Some(verdict) = self.ended(now, id) {
+        if let Some(verdict) = self.ended(now, id, true) {
             return verdict;
         }
         if self.position(id).is_some() {
@@ -227,7 +227,7 @@ impl<T: Types> Receiving<T> {
         host: &mut impl Host<T>,
     ) -> Verdict {
         let id = segment.transfer.id;
-        if let Some(verdict) = self.ended(now, id) {
+        if let Some(verdict) = self.ended(now, id, segment.reliable.answer) {
             return verdict;
         }
         let at = match self.find_or_begin(now, segment, ports, &chunk, host) {
@@ -346,8 +346,9 @@ impl<T: Types> Receiving<T> {
         Verdict::Unwanted
     }
 
-    /// Answers a packet of a transfer that has ended here, which the sender does not know.
-    fn ended(&mut self, now: Instant, id: Id) -> Option<Verdict> {
+    /// Answers a packet of a transfer that has ended here, which the sender may not know; where it
+    /// has others under way that tell it, only if it is to `tell`.
+    fn ended(&mut self, now: Instant, id: Id, tell: bool) -> Option<Verdict> {
         match self.received.status(id) {
             Status::Open => None,
             Status::Finished => {
@@ -356,7 +357,9 @@ impl<T: Types> Receiving<T> {
                 Some(Verdict::Duplicate)
             }
             Status::TurnedAway => {
-                self.tell(Block::Busy { id });
+                if tell {
+                    self.tell(Block::Busy { id });
+                }
                 Some(Verdict::Duplicate)
             }
         }

@@ -99,11 +99,6 @@ impl<M: Outbound> Sending<M> {
         self.window.base()
     }
 
-    pub(super) fn submit(&mut self, now: Instant, message: M) -> Result<(), M> {
-        self.wait(Waiting::new(now, message))
-            .map_err(|waiting| waiting.message)
-    }
-
     /// Queues a message; hands it back if memory is short.
     pub(super) fn wait(&mut self, waiting: Waiting<M>) -> Result<(), Waiting<M>> {
         if waiting.message.len() <= waiting.message.segment_len().get() {
@@ -192,10 +187,11 @@ impl<M: Outbound> Sending<M> {
             self.retry = now.plus(MIN_RTO);
             return Err(waiting);
         }
-        let (since, parked) = (waiting.since, waiting.parked);
+        let (since, parked, probe) = (waiting.since, waiting.parked, waiting.probe);
         let outgoing = Outgoing {
             message: waiting.message,
             parked,
+            probe,
             sent: 0,
             limit: unasked,
             unasked,
@@ -218,6 +214,7 @@ impl<M: Outbound> Sending<M> {
                     message: outgoing.message,
                     since,
                     parked,
+                    probe,
                 })
             }
         }
@@ -322,18 +319,17 @@ impl<T: Types> Peer<T> {
         &mut self,
         now: Instant,
         tag: u32,
-        message: T::Outbound,
+        waiting: Waiting<T::Outbound>,
         host: &mut impl Host<T>,
-    ) -> Result<(), T::Outbound> {
-        let len = message.len();
-        let waiting = Waiting::new(now, message);
+    ) -> Result<(), Waiting<T::Outbound>> {
+        let len = waiting.message.len();
         match self.sending.begin(now, waiting, len) {
             Ok(id) => {
                 self.budget.spend(len);
                 self.send_message(now, tag, id, false, host);
                 Ok(())
             }
-            Err(waiting) => self.sending.wait(waiting).map_err(|back| back.message),
+            Err(waiting) => self.sending.wait(waiting),
         }
     }
 
@@ -370,14 +366,16 @@ impl<T: Types> Peer<T> {
             return None;
         }
         let at = self.sending.choose_long()?;
-        let message = &self.sending.long.get(at)?.message;
-        let (len, step) = (message.len(), message.segment_len());
+        let waiting = self.sending.long.get(at)?;
+        let (len, step) = (waiting.message.len(), waiting.message.segment_len());
         if !self.budget.allows(step.get()) {
             return None;
         }
-        let unasked = (self.budget.room_for_long() / step * step.get())
-            .max(step.get())
-            .min(len);
+        let unasked = match waiting.probe {
+            true => 0,
+            false => self.budget.room_for_long() / step * step.get(),
+        };
+        let unasked = unasked.max(step.get()).min(len);
         let waiting = self.sending.long.remove(at).ok()?;
         match self.sending.begin(now, waiting, unasked) {
             Ok(id) => {
