@@ -112,10 +112,10 @@ impl Incast {
     }
 
     /// Checks that the links are used, and no sender starves.
-    fn check(self, slowest: f64) {
+    fn check(self, goodput: f64, slowest: f64) {
         for figures in self.run() {
             eprintln!("{} bytes, buffer of {}: {figures:.2?}", self.len, self.rcvbuf);
-            assert!(figures.goodput >= 0.95, "{figures:?}");
+            assert!(figures.goodput >= goodput, "{figures:?}");
             assert!(figures.slowest >= slowest, "{figures:?}");
         }
     }
@@ -129,20 +129,20 @@ fn incast_of_short_messages() {
         rcvbuf: BUFFER,
         time: 200 * MILLISECOND,
     };
-    // Which of them the switch drops is chance.
-    incast.check(0.2);
+    incast.check(0.95, 0.8);
 }
 
 #[test]
 fn incast_of_messages_of_some_packets() {
-    for len in [4_000, 10_000, 100 << 10] {
+    // One packet of three asks whether there is room again, mostly in vain.
+    for (len, goodput) in [(4_000, 0.9), (10_000, 0.95), (100 << 10, 0.95)] {
         let incast = Incast {
             receivers: 1,
             len,
             rcvbuf: BUFFER,
             time: 200 * MILLISECOND,
         };
-        incast.check(0.9);
+        incast.check(goodput, 0.8);
     }
 }
 
@@ -156,7 +156,7 @@ fn incast_of_long_messages() {
             rcvbuf,
             time: 600 * MILLISECOND,
         };
-        incast.check(0.8);
+        incast.check(0.95, 0.8);
     }
 }
 
@@ -168,7 +168,7 @@ fn incasts_of_a_thousand_hosts() {
         rcvbuf: BUFFER,
         time: 100 * MILLISECOND,
     };
-    incast.check(0.7);
+    incast.check(0.95, 0.8);
 }
 
 /// One message of each, all at once.
@@ -187,5 +187,5 @@ fn all_that_is_sent_at_once_arrives_soon() {
     assert!(net.ledger.entries.iter().all(|entry| entry.delivered.is_some()));
     let goodput = share(&wiring, u64::from(LEN) * SENDERS as u64, end.since(START));
     eprintln!("{} ms: {goodput:.2}", end.since(START) / MILLISECOND);
-    assert!(goodput >= 0.8, "{goodput}");
+    assert!(goodput >= 0.95, "{goodput}");
 }

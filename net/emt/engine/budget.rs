@@ -84,6 +84,16 @@ impl Budget {
         }
     }
 
+    /// Takes note that what was sent has waited in a queue: once in a round trip, the limit is
+    /// lowered by a quarter, before the queue overflows.
+    pub(crate) fn delayed(&mut self, now: Instant, round_trip: Nanos) {
+        if now >= self.answered_until {
+            self.answered_until = now.plus(round_trip);
+            self.limit = (self.limit - self.limit / 4).max(MIN_WINDOW);
+            self.acknowledged = 0;
+        }
+    }
+
     /// Takes note that nothing at all came back.
     pub(crate) fn collapse(&mut self, now: Instant, round_trip: Nanos) {
         self.lost(now, round_trip);

@@ -36,6 +36,13 @@ pub(crate) const MAX_RTO: Nanos = SECOND;
 /// is shorter than twice that.
 pub(crate) const REORDERING: Nanos = 100 * MICROSECOND;
 
+/// How much longer than the shortest a round trip may be before the packets that are sent unasked
+/// become fewer: a queue of 250 kB at 10 Gbit/s.
+pub(crate) const QUEUEING: Nanos = 200 * MICROSECOND;
+
+/// How long the shortest round trip is taken for that of an empty network.
+pub(crate) const LEAST_AGE: Nanos = 10 * SECOND;
+
 /// How long a peer may be silent, unless the socket says otherwise.
 pub(crate) const USER_TIMEOUT: Nanos = 10 * SECOND;
 

@@ -393,7 +393,7 @@ impl<T: Types> Peer<T> {
         match self.state {
             State::Opening(local, greeting) if echo == local => {
                 if greeting.once {
-                    self.rtt.sample(now.since(greeting.first));
+                    self.rtt.sample(now, now.since(greeting.first));
                 }
                 self.begin(
                     now,

@@ -6,11 +6,16 @@ use super::{
     limits::{
         ACK_DELAY,
         FIRST_RTO,
+        LEAST_AGE,
         MAX_RTO,
         MIN_RTO,
+        QUEUEING,
         REORDERING, //
     },
-    time::Nanos, //
+    time::{
+        Instant,
+        Nanos, //
+    },
 };
 
 /// A smoothed round trip and the timeout that follows from it.
@@ -18,6 +23,10 @@ pub(crate) struct Rtt {
     /// 0 until there is a sample.
     srtt: Nanos,
     rttvar: Nanos,
+    /// The shortest of late, which is what it takes without queues; 0 until there is a sample.
+    least: Nanos,
+    /// Until when that holds, if there is no shorter one: the way may have changed.
+    least_until: Instant,
     /// How often the timeout has been doubled.
     backoff: u8,
 }
@@ -27,6 +36,8 @@ impl Rtt {
         Self {
             srtt: 0,
             rttvar: 0,
+            least: 0,
+            least_until: Instant(0),
             backoff: 0,
         }
     }
@@ -34,8 +45,12 @@ impl Rtt {
     /// Takes a measured round trip.
     ///
     /// Only of packets that were sent once: the answer to another could be to either (Karn's rule).
-    pub(crate) fn sample(&mut self, measured: Nanos) {
+    pub(crate) fn sample(&mut self, now: Instant, measured: Nanos) {
         let measured = measured.clamp(1, MAX_RTO);
+        if self.least == 0 || measured <= self.least || now >= self.least_until {
+            self.least = measured;
+            self.least_until = now.plus(LEAST_AGE);
+        }
         if self.srtt == 0 {
             self.srtt = measured;
             self.rttvar = measured / 2;
@@ -43,6 +58,11 @@ impl Rtt {
             self.rttvar = (3 * self.rttvar + self.srtt.abs_diff(measured)) / 4;
             self.srtt = (7 * self.srtt + measured) / 8;
         }
+    }
+
+    /// Returns whether a packet with this round trip has waited in a long queue.
+    pub(crate) fn is_queued(&self, measured: Nanos) -> bool {
+        measured > self.least.saturating_add(QUEUEING)
     }
 
     /// Returns the smoothed round trip, or 0 if there is no sample.
@@ -93,7 +113,7 @@ mod tests {
     fn the_first_sample_is_taken_as_it_is() {
         let mut rtt = Rtt::new();
         assert_eq!(rtt.timeout(), FIRST_RTO);
-        rtt.sample(10 * MILLISECOND);
+        rtt.sample(Instant(1), 10 * MILLISECOND);
         assert_eq!(rtt.smoothed(), 10 * MILLISECOND);
         assert_eq!(rtt.timeout(), 30 * MILLISECOND + ACK_DELAY);
     }
@@ -102,7 +122,7 @@ mod tests {
     fn a_steady_round_trip_brings_the_timeout_down() {
         let mut rtt = Rtt::new();
         for _ in 0..100 {
-            rtt.sample(50 * MICROSECOND);
+            rtt.sample(Instant(1), 50 * MICROSECOND);
         }
         assert_eq!(rtt.smoothed(), 50 * MICROSECOND);
         assert_eq!(rtt.timeout(), MIN_RTO);
@@ -111,7 +131,7 @@ mod tests {
     #[test]
     fn each_timeout_doubles_the_next_up_to_the_longest() {
         let mut rtt = Rtt::new();
-        rtt.sample(10 * MILLISECOND);
+        rtt.sample(Instant(1), 10 * MILLISECOND);
         let first = rtt.timeout();
         rtt.back_off();
         assert_eq!(rtt.timeout(), 2 * first);
@@ -126,9 +146,9 @@ mod tests {
     #[test]
     fn absurd_samples_are_cut() {
         let mut rtt = Rtt::new();
-        rtt.sample(u64::MAX);
-        rtt.sample(0);
-        rtt.sample(u64::MAX);
+        rtt.sample(Instant(1), u64::MAX);
+        rtt.sample(Instant(1), 0);
+        rtt.sample(Instant(1), u64::MAX);
         assert!(rtt.timeout() <= MAX_RTO);
         assert!(rtt.smoothed() <= SECOND.max(MAX_RTO));
     }

@@ -30,7 +30,10 @@ use crate::{
             MIN_SEGMENT,
             USER_TIMEOUT, //
         },
-        room::Waiters,
+        room::{
+            Buffer,
+            Waiters, //
+        },
         time::{
             Instant,
             Nanos, //
@@ -187,6 +190,16 @@ impl Drop for Room {
     }
 }
 
+/// Returns how much room there is in a socket's receive buffer.
+fn buffer(sock: &Sock<Rdm>) -> Buffer {
+    let capacity = u32::try_from(sock.rcvbuf()).unwrap_or(0);
+    let used = u32::try_from(sock.rmem_alloc()).unwrap_or(0);
+    Buffer {
+        free: capacity.saturating_sub(used),
+        capacity,
+    }
+}
+
 /// Lets a message in, if `enter` finds room for it; remembers who has sent it if not.
 fn admit<R>(
     sock: &Sock<Rdm>,
@@ -208,19 +221,19 @@ fn admit<R>(
     sock.waiting.store(true, Relaxed);
     // Either the reader sees that somebody waits, or this sees the room that it has made.
     barrier::smp_mb(barrier::Full);
-    let entered = match waiters.may_enter(now, &waiter) {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let entered = match waiters.may_enter(now, &waiter, bytes, buffer(sock)) {
         true => enter(),
         false => None,
     };
     match entered {
         Some(entered) => {
-            waiters.entered(&waiter, u32::try_from(bytes).unwrap_or(u32::MAX));
+            waiters.entered(&waiter, bytes);
             sock.waiting.store(!waiters.is_empty(), Relaxed);
             Ok(entered)
         }
         None => {
-            let capacity = usize::try_from(sock.rcvbuf()).unwrap_or(0);
-            waiters.turned_away(waiter, bytes > capacity);
+            waiters.turned_away(now, waiter, bytes);
             Err(Unwilling::Busy)
         }
     }
@@ -236,9 +249,7 @@ fn wake_waiters(sock: &Sock<Rdm>) {
     let mut woken = KVec::new();
     {
         let mut waiters = sock.waiters.lock();
-        let capacity = u32::try_from(sock.rcvbuf()).unwrap_or(0);
-        let free = capacity.saturating_sub(u32::try_from(sock.rmem_alloc()).unwrap_or(0));
-        waiters.freed(netns.now(), free, capacity, &mut |waiter, bytes| {
+        waiters.freed(netns.now(), buffer(sock), &mut |waiter, bytes| {
             // If memory is short it tries again by itself. As for the bytes: memory is counted
             // here, of which a message takes more than it has bytes.
             let _ = woken.push((waiter, bytes / 2), GFP_ATOMIC);

@@ -87,8 +87,11 @@ impl<T: Types> Peer<T> {
         if !outgoing.repeated {
             if id == acks.latest {
                 let held_back = Nanos::from(acks.delay) * MICROSECOND;
-                self.rtt
-                    .sample(now.since(outgoing.sent_at).saturating_sub(held_back));
+                let measured = now.since(outgoing.sent_at).saturating_sub(held_back);
+                self.rtt.sample(now, measured);
+                if self.rtt.is_queued(measured) {
+                    self.budget.delayed(now, self.rtt.smoothed());
+                }
             }
             self.detect_losses(now, outgoing.sent_at);
         }
@@ -103,14 +106,20 @@ impl<T: Types> Peer<T> {
     fn detect_losses(&mut self, now: Instant, arrived: Instant) {
         let patience = self.rtt.patience();
         while let Some(&(id, at)) = self.sending.flight.front() {
-            if self.sending.window.contains(id) {
-                if at.plus(patience) >= arrived {
-                    return;
-                }
+            let Some(outgoing) = self.sending.window.get(id) else {
                 self.sending.flight.pop_front();
-                self.on_lost(now, id);
+                continue;
+            };
+            if at.plus(patience) >= arrived {
+                return;
+            }
+            let last = outgoing.sent_at;
+            self.sending.flight.pop_front();
+            if last.plus(patience) >= arrived {
+                // Other packets of it are younger.
+                let _ = self.sending.flight.push_back((id, now), GFP_ATOMIC);
             } else {
-                self.sending.flight.pop_front();
+                self.on_lost(now, id);
             }
         }
     }

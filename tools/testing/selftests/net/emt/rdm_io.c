@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Sending and receiving with EMT sockets for reliable messages. */
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
