@@ -152,7 +152,9 @@ impl<K: PartialEq> Grants<K> {
             };
             let _ = self.granted.push_within_capacity(next);
         }
-        let share = GRANTED_BYTES.checked_div(self.granted.len() as u32).unwrap_or(0);
+        let share = GRANTED_BYTES
+            .checked_div(self.granted.len() as u32)
+            .unwrap_or(0);
         for Candidate { peer, id, progress } in &mut self.granted {
             let limit = progress.arrived.saturating_add(share).min(progress.total);
             let more = limit.saturating_sub(progress.limit);

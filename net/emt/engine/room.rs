@@ -208,7 +208,13 @@ mod tests {
     }
 
     /// Lets a message in, or remembers that there was no room for it.
-    fn try_enter(waiters: &mut Waiters<u32>, now: Instant, peer: u32, bytes: u32, free: u32) -> bool {
+    fn try_enter(
+        waiters: &mut Waiters<u32>,
+        now: Instant,
+        peer: u32,
+        bytes: u32,
+        free: u32,
+    ) -> bool {
         let may = waiters.may_enter(now, &peer, bytes, room(free));
         if may {
             waiters.entered(&peer, bytes);
@@ -261,7 +267,13 @@ mod tests {
         assert!(!try_enter(&mut waiters, now, 2, 1_000, 30_000));
         assert!(!try_enter(&mut waiters, now, 2, 1_000, 30_000));
         // But if it tries again after a while, the first may be gone.
-        assert!(try_enter(&mut waiters, now.plus(PARK_RETRY), 2, 1_000, 30_000));
+        assert!(try_enter(
+            &mut waiters,
+            now.plus(PARK_RETRY),
+            2,
+            1_000,
+            30_000
+        ));
     }
 
     #[test]
