@@ -48,7 +48,10 @@ pub fn parse(bytes: &[u8]) {
     };
     if let Parsed::Control(_, blocks) = &parsed {
         assert!(blocks.iter().count() <= MAX_BLOCKS);
-        assert_eq!(Blocks::from_bytes(blocks.as_bytes()).as_bytes(), blocks.as_bytes());
+        assert_eq!(
+            Blocks::from_bytes(blocks.as_bytes()).as_bytes(),
+            blocks.as_bytes()
+        );
     }
     let Some(emitted) = frame::emit_again(&parsed) else {
         panic!("what was parsed fits in a packet: {parsed:?}");
@@ -77,7 +80,11 @@ mod tests {
         (kind, any::<[u8; 4]>(), body, 0..40usize, any::<bool>()).prop_map(
             |(kind, ports, mut body, padding, blocks)| {
                 // The kinds without ports are refused with them.
-                let ports = if matches!(kind, 2 | 3 | 6) { [0; 4] } else { ports };
+                let ports = if matches!(kind, 2 | 3 | 6) {
+                    [0; 4]
+                } else {
+                    ports
+                };
                 // The kinds of control blocks are few.
                 if blocks {
                     for block in body.iter_mut().skip(24).step_by(16) {

@@ -22,6 +22,8 @@ use emt::{
     wire, //
 };
 
+#[cfg(test)]
+mod documented;
 mod frame;
 pub mod fuzz;
 

@@ -66,7 +66,6 @@ use crate::{
     },
 };
 use std::{
-    num::NonZeroU32,
     cell::Cell,
     cmp::Reverse,
     collections::{
@@ -75,6 +74,7 @@ use std::{
         VecDeque, //
     },
     mem,
+    num::NonZeroU32,
     rc::Rc,
 };
 
@@ -181,7 +181,10 @@ impl host::Chunk for Chunk {
             return;
         }
         assert_eq!(self.number, after.number, "two messages are mixed");
-        assert_eq!(self.end, after.start, "bytes are joined that are not neighbours");
+        assert_eq!(
+            self.end, after.start,
+            "bytes are joined that are not neighbours"
+        );
         self.end = after.end;
     }
 }
@@ -240,8 +243,16 @@ impl Ledger {
             return;
         };
         let entry = &mut self.entries[number as usize];
-        assert_eq!((chunk.start, chunk.end), (0, entry.len), "{now:?}: not whole: {entry:?}");
-        assert_eq!((host, ports), (entry.to, entry.ports), "{now:?}: to another: {entry:?}");
+        assert_eq!(
+            (chunk.start, chunk.end),
+            (0, entry.len),
+            "{now:?}: not whole: {entry:?}"
+        );
+        assert_eq!(
+            (host, ports),
+            (entry.to, entry.ports),
+            "{now:?}: to another: {entry:?}"
+        );
         assert_eq!(entry.delivered, None, "{now:?}: delivered again: {entry:?}");
         if let Some(outcome) = entry.outcome {
             assert!(
@@ -254,7 +265,10 @@ impl Ledger {
 
     fn end(&mut self, now: Instant, number: u32, outcome: Outcome) {
         let entry = &mut self.entries[number as usize];
-        assert!(!entry.lost && entry.outcome.is_none(), "{now:?}: ended again: {entry:?}");
+        assert!(
+            !entry.lost && entry.outcome.is_none(),
+            "{now:?}: ended again: {entry:?}"
+        );
         entry.outcome = Some(outcome);
         match outcome {
             _ if self.lies => {}
@@ -311,7 +325,8 @@ impl Socket {
     fn to_wake(&mut self, now: Instant) -> Vec<(usize, u32)> {
         let mut woken = Vec::new();
         let buffer = self.buffer();
-        self.waiters.freed(now, buffer, &mut |peer, bytes| woken.push((peer, bytes)));
+        self.waiters
+            .freed(now, buffer, &mut |peer, bytes| woken.push((peer, bytes)));
         woken
     }
 
@@ -374,7 +389,10 @@ impl host::Host<Types> for Surroundings<'_> {
             Packet::Message(_, message) => Some((message.number, 0)),
             Packet::Segment(segment, message) => {
                 assert!(segment.offset < message.len, "a segment without bytes");
-                assert!(segment.offset >= message.held, "bytes go out that may be gone");
+                assert!(
+                    segment.offset >= message.held,
+                    "bytes go out that may be gone"
+                );
                 Some((message.number, segment.offset))
             }
             _ => None,
@@ -419,7 +437,10 @@ impl host::Host<Types> for Surroundings<'_> {
             // Another socket has the port by now.
             return Err(Unwilling::Refused(Why::NoSocket));
         }
-        assert!(u64::from(len) + OVERHEAD <= room.bytes, "more than was kept room for");
+        assert!(
+            u64::from(len) + OVERHEAD <= room.bytes,
+            "more than was kept room for"
+        );
         socket.queue.push_back(room.bytes);
         // The room stays taken until the message is read.
         mem::forget(room);
@@ -433,23 +454,26 @@ impl host::Host<Types> for Surroundings<'_> {
 
     fn progress(&mut self, id: Id, progress: Progress) {
         let granted = &mut *self.granted;
-        self.grants.progress(self.there, id, progress, &mut |peer, id, limit| {
-            granted.push((*peer, id, limit))
-        });
+        self.grants
+            .progress(self.there, id, progress, &mut |peer, id, limit| {
+                granted.push((*peer, id, limit))
+            });
     }
 
     fn stalled(&mut self, id: Id) {
         let granted = &mut *self.granted;
-        self.grants.stalled(&self.there, id, &mut |peer, id, limit| {
-            granted.push((*peer, id, limit))
-        });
+        self.grants
+            .stalled(&self.there, id, &mut |peer, id, limit| {
+                granted.push((*peer, id, limit))
+            });
     }
 
     fn settled(&mut self, id: Id) {
         let granted = &mut *self.granted;
-        self.grants.settled(&self.there, id, &mut |peer, id, limit| {
-            granted.push((*peer, id, limit))
-        });
+        self.grants
+            .settled(&self.there, id, &mut |peer, id, limit| {
+                granted.push((*peer, id, limit))
+            });
     }
 }
 
@@ -512,16 +536,38 @@ struct Station {
 }
 
 enum Event {
-    Submit { number: u32, timeout: Nanos },
-    Next { flow: usize },
+    Submit {
+        number: u32,
+        timeout: Nanos,
+    },
+    Next {
+        flow: usize,
+    },
     AtSwitch(Frame),
     Arrived(Frame),
-    Timer { host: usize, peer: usize },
-    CardReady { host: usize },
-    Read { host: usize, port: u16 },
-    Restart { host: usize },
-    SetReader { host: usize, port: u16, reader: Reader },
-    Close { host: usize, port: u16 },
+    Timer {
+        host: usize,
+        peer: usize,
+    },
+    CardReady {
+        host: usize,
+    },
+    Read {
+        host: usize,
+        port: u16,
+    },
+    Restart {
+        host: usize,
+    },
+    SetReader {
+        host: usize,
+        port: u16,
+        reader: Reader,
+    },
+    Close {
+        host: usize,
+        port: u16,
+    },
     SetFaults(Faults),
 }
 
@@ -736,14 +782,20 @@ impl Net {
         let end = self.now.plus(100 * SECOND);
         self.run(end);
         for entry in &self.ledger.entries {
-            assert!(entry.lost || entry.outcome.is_some(), "held for ever: {entry:?}");
+            assert!(
+                entry.lost || entry.outcome.is_some(),
+                "held for ever: {entry:?}"
+            );
         }
         for (host, station) in self.stations.iter().enumerate() {
             for (port, socket) in &station.sockets {
                 assert_eq!(socket.used.get(), 0, "host {host}, port {port} keeps room");
             }
             for (other, known) in &station.peers {
-                assert!(known.peer.is_quiet(), "host {host} still has to do with {other}");
+                assert!(
+                    known.peer.is_quiet(),
+                    "host {host} still has to do with {other}"
+                );
             }
         }
     }
@@ -868,7 +920,10 @@ impl Net {
         for frame in mem::take(&mut self.out) {
             self.counts.frames += 1;
             let station = &mut self.stations[host];
-            let sent = station.card.max(self.now).plus(frame.time(self.wiring.rate));
+            let sent = station
+                .card
+                .max(self.now)
+                .plus(frame.time(self.wiring.rate));
             station.card = sent;
             self.schedule(sent.plus(self.wiring.delay), Event::AtSwitch(frame));
         }
@@ -983,11 +1038,16 @@ impl Net {
         if known.peer.deadline() <= now {
             if known.again.0 == now {
                 known.again.1 += 1;
-                assert!(known.again.1 < 100, "{now:?}: the timer of {other} at {host} spins");
+                assert!(
+                    known.again.1 < 100,
+                    "{now:?}: the timer of {other} at {host} spins"
+                );
             } else {
                 known.again = (now, 0);
             }
-            self.with(host, other, |peer, now, host| peer.handle_timeout(now, host));
+            self.with(host, other, |peer, now, host| {
+                peer.handle_timeout(now, host)
+            });
         }
         self.drive(host, other);
     }
@@ -1082,6 +1142,12 @@ impl Net {
         }
     }
 
+    /// Returns the first packets that there were: from, to, bytes.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (usize, usize, &[u8])> {
+        let frames = self.recorded.iter();
+        frames.map(|frame| (frame.from, frame.to, &frame.bytes[..]))
+    }
+
     /// Returns how many bytes of messages, each counted once, have come to a host from another.
     pub(crate) fn useful(&self, host: usize, from: usize) -> u64 {
         let known = self.stations[host].peers.get(&from);
@@ -1108,7 +1174,8 @@ pub(crate) fn hostile(bytes: &[u8]) {
             // The end of the input, mostly.
             0 => break,
             1..=15 => {
-                let after = Nanos::from(small()) * [MICROSECOND, MILLISECOND][usize::from(what & 1)];
+                let after =
+                    Nanos::from(small()) * [MICROSECOND, MILLISECOND][usize::from(what & 1)];
                 net.run(net.now.plus(after));
             }
             16..=31 => {
@@ -1127,7 +1194,10 @@ pub(crate) fn hostile(bytes: &[u8]) {
     // Nothing stays when the peer is gone.
     net.run(net.now.plus(200 * SECOND));
     for entry in &net.ledger.entries {
-        assert!(entry.outcome.is_some() || entry.lost, "held for ever: {entry:?}");
+        assert!(
+            entry.outcome.is_some() || entry.lost,
+            "held for ever: {entry:?}"
+        );
     }
     for known in net.stations[0].peers.values() {
         assert!(known.peer.is_quiet(), "something stays");
@@ -1141,7 +1211,10 @@ impl Net {
         for socket in self.stations[0].sockets.values() {
             let used = socket.used.get();
             let alone = u64::from(MAX_MESSAGE) + OVERHEAD;
-            assert!(used <= socket.capacity.max(alone), "{used} bytes are charged");
+            assert!(
+                used <= socket.capacity.max(alone),
+                "{used} bytes are charged"
+            );
         }
     }
 
@@ -1196,7 +1269,8 @@ impl Net {
             _ => {
                 for _ in 0..number(0) % 17 {
                     let id = Id(number(0));
-                    let (first, second) = (number(0).wrapping_mul(500), number(0).wrapping_mul(500));
+                    let (first, second) =
+                        (number(0).wrapping_mul(500), number(0).wrapping_mul(500));
                     let block = match number(0) % 6 {
                         0 => Block::Grant {
                             id,

@@ -44,7 +44,18 @@ fn all_delivered(net: &Net) {
 
 #[test]
 fn a_message_of_each_size_arrives() {
-    for len in [1, 2, 1431, 1432, 1433, 1440, 3000, 64 << 10, 1 << 20, 16 << 20] {
+    for len in [
+        1,
+        2,
+        1431,
+        1432,
+        1433,
+        1440,
+        3000,
+        64 << 10,
+        1 << 20,
+        16 << 20,
+    ] {
         let mut net = hosts(len.into(), 2, Wiring::default());
         net.send(START, 0, 1, PORT, len);
         net.settle();
@@ -64,7 +75,11 @@ fn a_ping_pong_costs_two_frames() {
     net.settle();
     all_delivered(&net);
     // The first frames are Hellos, the last are acknowledgements.
-    assert!(net.counts.frames <= u64::from(2 * TIMES) + 10, "{:?}", net.counts);
+    assert!(
+        net.counts.frames <= u64::from(2 * TIMES) + 10,
+        "{:?}",
+        net.counts
+    );
 }
 
 #[test]
@@ -161,7 +176,13 @@ fn a_reader_that_stops_is_waited_for() {
         net.send(START, 0, 1, PORT, 1_000);
     }
     net.run(Instant(30 * SECOND));
-    let open = |net: &Net| net.ledger.entries.iter().filter(|entry| entry.outcome.is_none()).count();
+    let open = |net: &Net| {
+        net.ledger
+            .entries
+            .iter()
+            .filter(|entry| entry.outcome.is_none())
+            .count()
+    };
     assert!(open(&net) > 200, "{} wait", open(&net));
     net.settle();
     all_delivered(&net);
@@ -174,7 +195,10 @@ fn a_closed_port_refuses_and_nobody_at_all_is_unreachable() {
     net.send(START, 0, 1, PORT, 100_000);
     net.settle();
     for entry in &net.ledger.entries {
-        assert!(matches!(entry.outcome, Some(Outcome::Refused(_))), "{entry:?}");
+        assert!(
+            matches!(entry.outcome, Some(Outcome::Refused(_))),
+            "{entry:?}"
+        );
     }
     let mut net = hosts(5, 2, Wiring::default());
     net.set_faults(
@@ -233,7 +257,13 @@ fn step() -> impl Strategy<Value = Step> {
         20 => (64u32 << 10)..(2u32 << 20),
         1 => (2u32 << 20)..=(16u32 << 20),
     ];
-    let faults = (0..400_000u32, 0..400_000u32, 0..400_000u32, 0..8_000_000u64, 0..100_000u32)
+    let faults = (
+        0..400_000u32,
+        0..400_000u32,
+        0..400_000u32,
+        0..8_000_000u64,
+        0..100_000u32,
+    )
         .prop_map(|(lost, duplicated, late, late_by, replayed)| Faults {
             lost,
             duplicated,
@@ -275,7 +305,9 @@ fn wiring() -> impl Strategy<Value = Wiring> {
 }
 
 fn cases(default: u32) -> ProptestConfig {
-    let cases = std::env::var("EMT_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = std::env::var("EMT_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
     ProptestConfig {
         cases: cases.unwrap_or(default),
         failure_persistence: None,
@@ -365,7 +397,9 @@ fn numbered(number: u64) -> Schedule {
 #[test]
 fn numbered_schedules_hold_too() {
     let range = std::env::var("EMT_SCHEDULES").unwrap_or_else(|_| "0..100".into());
-    let range = range.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let range = range
+        .split_once("..")
+        .and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     let range: std::ops::Range<u64> = range.expect("EMT_SCHEDULES=from..to");
     let mut failed = Vec::new();
     for number in range {

@@ -114,7 +114,10 @@ impl Incast {
     /// Checks that the links are used, and no sender starves.
     fn check(self, goodput: f64, slowest: f64) {
         for figures in self.run() {
-            eprintln!("{} bytes, buffer of {}: {figures:.2?}", self.len, self.rcvbuf);
+            eprintln!(
+                "{} bytes, buffer of {}: {figures:.2?}",
+                self.len, self.rcvbuf
+            );
             assert!(figures.goodput >= goodput, "{figures:?}");
             assert!(figures.slowest >= slowest, "{figures:?}");
         }
@@ -184,7 +187,11 @@ fn all_that_is_sent_at_once_arrives_soon() {
     net.run(START.plus(SECOND));
     let ends = net.ledger.entries.iter().map(|entry| entry.delivered);
     let end = ends.max().flatten().expect("nothing was delivered");
-    assert!(net.ledger.entries.iter().all(|entry| entry.delivered.is_some()));
+    assert!(net
+        .ledger
+        .entries
+        .iter()
+        .all(|entry| entry.delivered.is_some()));
     let goodput = share(&wiring, u64::from(LEN) * SENDERS as u64, end.since(START));
     eprintln!("{} ms: {goodput:.2}", end.since(START) / MILLISECOND);
     assert!(goodput >= 0.95, "{goodput}");
