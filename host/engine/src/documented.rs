@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What protocol.rst says, against what is done: its constants, and the frames of its example.
+//! What reliable.rst says, against what is done: its constants, and the frames of its example.
 
 use crate::{
     engine::{
@@ -20,7 +20,7 @@ use crate::{
     wire::ETHERTYPE, //
 };
 
-const PAGE: &str = include_str!("../../../Documentation/networking/emt/protocol.rst");
+const PAGE: &str = include_str!("../../../Documentation/networking/emt/reliable.rst");
 
 /// Returns the lines of a section of the page, without its title.
 fn section(title: &str) -> impl Iterator<Item = &'static str> {
@@ -32,7 +32,7 @@ fn section(title: &str) -> impl Iterator<Item = &'static str> {
             break;
         }
     }
-    assert!(found, "protocol.rst has no section {title}");
+    assert!(found, "reliable.rst has no section {title}");
     let mut before = "";
     lines.take_while(move |line| {
         let ended = line.starts_with("===") && line.len() == before.len() && !before.contains("==");

@@ -2,7 +2,7 @@
 
 //! Every limit and every time of the protocol, in one place.
 //!
-//! Normative: Documentation/networking/emt/protocol.rst.
+//! Normative: Documentation/networking/emt/reliable.rst.
 
 use super::time::{
     Nanos,

@@ -3,10 +3,10 @@
 //! Who waits for room in a socket's receive buffer, and whose turn it is.
 //!
 //! A peer whose message found no room is remembered, in the order of arrival, with how much it
-//! wants, and who comes later waits behind it. When there is room for the first, it is told, and its
-//! room is kept for a while. What it is told is a hint: a peer that is not told, or whose hint is
-//! lost, tries again by itself, and then takes what is free. A message that is larger than the whole
-//! buffer wants all of it: its turn comes when the buffer is empty.
+//! wants, and who comes later waits behind it. When there is room for the first, it is told, and
+//! its room is kept for a while. What it is told is a hint: a peer that is not told, or whose hint
+//! is lost, tries again by itself, and then takes what is free. A message that is larger than the
+//! whole buffer wants all of it: its turn comes when the buffer is empty.
 
 use super::{
     fifo::Fifo,
@@ -95,8 +95,8 @@ impl<K: PartialEq + Clone> Waiters<K> {
         if head.peer == *peer || self.promises.iter().any(|promise| promise.peer == *peer) {
             return true;
         }
-        // Who tries again, or cannot be remembered, takes what is free, as those before it may never
-        // come. But what needs most of the buffer would never find it so empty.
+        // Who tries again, or cannot be remembered, takes what is free, as those before it may
+        // never come. But what needs most of the buffer would never find it so empty.
         let patient = head.bytes > buffer.capacity / 2 && now < head.asked.plus(HEAD_IDLE);
         !patient && (self.queue.len() >= MAX_WAITERS || self.tries_again(now, peer))
     }

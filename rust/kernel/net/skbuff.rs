@@ -372,8 +372,8 @@ impl SkBuff {
     /// Puts `header` before the packet's first byte.
     ///
     /// Makes room, and the head private, when that is necessary; fails with [`ENOMEM`] if it
-    /// cannot, or with more than 4096 bytes. For packets on their way out: what a device said of the checksum of one that came in
-    /// no longer holds.
+    /// cannot, or with more than 4096 bytes. For packets on their way out: what a device said of
+    /// the checksum of one that came in no longer holds.
     #[inline]
     pub fn push(&mut self, header: &[u8]) -> Result {
         self.push_all([header])

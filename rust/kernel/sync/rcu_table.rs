@@ -40,10 +40,11 @@ use core::{
 /// dropping an object must not sleep. A module that has such a table must not go before the
 /// callbacks have run; [`rcu::rcu_barrier`] waits for them.
 ///
-/// `N` is a power of two. Buckets are chosen by multiplying with a random odd number, whose top bits
-/// two keys share with a probability of at most 2 / `N`, whichever they are (Dietzfelbinger et al.,
-/// "A reliable randomized algorithm for the closest-pair problem", 1997): who cannot see the number
-/// cannot choose keys that all fall into one bucket. How many objects the table may hold is for its owner to decide, see [`RcuTable::len`].
+/// `N` is a power of two. Buckets are chosen by multiplying with a random odd number, whose top
+/// bits two keys share with a probability of at most 2 / `N`, whichever they are (Dietzfelbinger
+/// et al., "A reliable randomized algorithm for the closest-pair problem", 1997): who cannot see
+/// the number cannot choose keys that all fall into one bucket. How many objects the table may hold
+/// is for its owner to decide, see [`RcuTable::len`].
 ///
 /// # Invariants
 ///

@@ -44,7 +44,8 @@ check "an unknown device is named" says 1 "nosuch: No such device" emtctl enable
 check "stats of a device" says 0 "tx_packets       0" emtctl stats $DEV
 check "stats of the namespace" says 0 "rx_no_memory     0" emtctl stats
 check "stats of a device not enabled" says 1 "does not carry EMT" emtctl stats spare
-check "a peer that nothing is known of" says 1 "nothing was exchanged" emtctl peer $DEV 02:00:00:00:00:77
+check "a peer that nothing is known of" \
+	says 1 "nothing was exchanged" emtctl peer $DEV 02:00:00:00:00:77
 check "the limit of messages" says 0 "16777216" emtctl limit
 check "a limit can be set" says 0 "" emtctl limit 1000
 check "a limit out of range is refused" says 1 "1 to 1073741824" emtctl limit 0
