@@ -100,6 +100,30 @@ fn two_that_begin_at_about_the_same_time_come_together() {
     }
 }
 
+/// A host restarts while its first message is late, and the other opens an association meanwhile:
+/// the late message is of none, or it would take the number of another.
+#[test]
+fn an_epoch_is_of_one_association_only() {
+    let mut net = hosts(7, 2, Wiring::default());
+    let late = Faults {
+        late: 1_000_000,
+        late_by: SECOND,
+        ..Faults::default()
+    };
+    net.send(START, 1, 0, PORT, 10);
+    net.set_faults(START.plus(9 * MICROSECOND), late);
+    net.set_faults(START.plus(20 * MICROSECOND), Faults::default());
+    net.restart(START.plus(21 * MICROSECOND), 1);
+    net.send(START.plus(40 * MICROSECOND), 0, 1, PORT, 20);
+    net.send(START.plus(2 * SECOND), 1, 0, PORT, 30);
+    net.settle();
+    let delivered = |len| {
+        let mut entries = net.ledger.entries.iter();
+        entries.any(|entry| entry.len == len && entry.delivered.is_some())
+    };
+    assert!(delivered(20) && delivered(30));
+}
+
 #[test]
 fn each_fault_alone_loses_nothing() {
     let late = |late_by| Faults {

@@ -392,6 +392,12 @@ impl<T: Types> Peer<T> {
         }
         match self.state {
             State::Opening(local, greeting) if echo == local => {
+                if self.has_offered(local) {
+                    // To another, whose packets may come yet. It was that of `epoch` before.
+                    self.offered = None;
+                    self.open(now, host);
+                    return Verdict::Good;
+                }
                 if greeting.once {
                     self.rtt.sample(now, now.since(greeting.first));
                 }
@@ -425,9 +431,21 @@ impl<T: Types> Peer<T> {
             (State::Open(association, _), _) if association.remote == epoch => {
                 return answer(association.local, epoch, host);
             }
-            // It crossed ours.
-            (State::Opening(local, _), _) => local,
             (_, Some(offered)) if offered.remote == epoch => offered.local,
+            // It crossed ours.
+            (State::Opening(local, _), _) if !self.has_offered(local) => local,
+            // Ours was offered to another, so it is for neither.
+            (State::Opening(_, greeting), _) => {
+                let local = self.new_epoch(host);
+                self.state = State::Opening(
+                    local,
+                    Greeting {
+                        once: false,
+                        ..greeting
+                    },
+                );
+                local
+            }
             _ => self.new_epoch(host),
         };
         self.offered = Some(Association {
@@ -510,6 +528,11 @@ impl<T: Types> Peer<T> {
         };
         greet(local, host);
         self.state = State::Opening(local, self.greeting(now));
+    }
+
+    /// Returns whether an epoch was offered to somebody.
+    fn has_offered(&self, local: Epoch) -> bool {
+        self.offered.is_some_and(|offered| offered.local == local)
     }
 
     fn greeting(&self, now: Instant) -> Greeting {
