@@ -28,8 +28,8 @@ use kernel::{
     time::hrtimer::Timed, //
 };
 
-/// How many packets are sent at once, after which others have their turn.
-const BURST: usize = 64;
+/// After how many packets others have their turn.
+const BURST: u32 = 64;
 
 /// Calls the peer of a station, and does what follows from it.
 ///

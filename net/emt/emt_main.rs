@@ -18,6 +18,7 @@ mod netns;
 mod output;
 mod reason;
 mod socket;
+mod segment;
 mod station;
 mod transport;
 mod wire;
@@ -28,6 +29,7 @@ use kernel::{
         dropreason,
         family,
         namespace,
+        offload,
         socket::ProtoRegistration, //
     },
     prelude::*, //
@@ -50,6 +52,9 @@ struct Module {
     #[pin]
     devices: NotifierRegistration<device::Follow>,
     namespaces: namespace::Registration<netns::Netns>,
+    // What is still in a queue somewhere is dropped where it would have to be cut from here on.
+    #[pin]
+    segments: offload::Registration<segment::Segments>,
     dgrams: ProtoRegistration<socket::dgram::Dgram>,
     rdms: ProtoRegistration<socket::rdm::Rdm>,
     reasons: dropreason::Registration,
@@ -62,6 +67,7 @@ impl kernel::InPlaceModule for Module {
             reasons: reason::REASONS.register()?,
             dgrams: socket::dgram::PROTO.register()?,
             rdms: socket::rdm::PROTO.register()?,
+            segments <- offload::Registration::new(),
             namespaces: netns::NETNS.register()?,
             devices <- NotifierRegistration::new(),
             family: family::Registration::new()?,

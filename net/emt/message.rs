@@ -25,7 +25,10 @@ use crate::{
     },
     wire::control::Why, //
 };
-use core::num::NonZeroU32;
+use core::num::{
+    NonZeroU16,
+    NonZeroU32, //
+};
 use kernel::{
     net::{
         skb_retained::RetainedSkBuff,
@@ -55,7 +58,42 @@ struct Note {
     to: [u8; 6],
     destination_port: u16,
     source_port: u16,
-    reserved: [u8; 6],
+    /// How many packets are kept as one; not 0.
+    together: u16,
+    /// Whether they can go out so.
+    in_one_piece: u16,
+    reserved: u16,
+}
+
+/// The most bytes of a message that are kept, and go out, in one piece: with its headers it has to
+/// be shorter than the 64 KiB that devices take.
+const MAX_PIECE: u32 = 60 << 10;
+
+/// How a message is cut.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    len: u32,
+    segment_len: NonZeroU32,
+    together: u16,
+    in_one_piece: bool,
+}
+
+impl Cut {
+    /// Cuts a message of `len` bytes into packets of `segment_len` bytes each, but for the last,
+    /// which can go out `in_one_piece`.
+    pub(crate) fn new(len: u32, segment_len: NonZeroU32, in_one_piece: bool) -> Self {
+        Self {
+            len,
+            segment_len,
+            together: ((MAX_PIECE / segment_len) as u16).max(1),
+            in_one_piece,
+        }
+    }
+
+    /// Returns how many bytes are kept in one piece, all but the last.
+    pub(crate) fn piece_len(&self) -> usize {
+        usize::from(self.together) * self.segment_len.get() as usize
+    }
 }
 
 /// A message on its way to a peer.
@@ -68,43 +106,43 @@ pub(crate) struct Outgoing {
     rest: Option<KBox<Rest>>,
 }
 
-/// The packets of a message after the first, in their order; those that the peer has are gone.
+/// The pieces of a message after the first, in their order; those that the peer has are gone.
 struct Rest {
-    packets: KVVec<Option<RetainedSkBuff>>,
+    pieces: KVVec<Option<RetainedSkBuff>>,
     gone: usize,
 }
 
 impl Outgoing {
-    /// Makes a message of `len` bytes from packets of `segment_len` each, but for the last, which
-    /// are charged to `sock`.
+    /// Makes a message from its pieces, which are charged to `sock`.
     ///
     /// Fails with [`ENOMEM`]. May sleep.
     pub(crate) fn new(
         sock: &Sock<Rdm>,
         to: &Endpoint,
         mut list: SkBuffList,
-        len: u32,
-        segment_len: NonZeroU32,
+        cut: &Cut,
         cookie: u32,
     ) -> Result<Self> {
         let mut first = list.pop_front().ok_or(EINVAL)?;
         first.set_cb(Note {
             timeout: sock.user_timeout(),
-            len,
-            segment_len: segment_len.get(),
+            len: cut.len,
+            segment_len: cut.segment_len.get(),
             cookie,
             ifindex: to.ifindex,
             to: to.link.octets(),
             destination_port: to.port,
             source_port: sock.bound().port(),
-            reserved: [0; 6],
+            together: cut.together,
+            in_one_piece: cut.in_one_piece.into(),
+            reserved: 0,
         });
         let rest = match list.len() {
             0 => None,
-            _ => Some(KBox::new(Rest::new(list)?, GFP_KERNEL)?),
+            _ => Some(KBox::new(Rest::new(list, cut)?, GFP_KERNEL)?),
         };
         Ok(Self {
-            first: retain(first)?,
+            first: retain(first, cut)?,
             rest,
         })
     }
@@ -114,17 +152,26 @@ impl Outgoing {
         self.first.cb()
     }
 
-    /// Returns a packet with the bytes from `offset` on, and room before them.
-    pub(crate) fn packet(&mut self, offset: u32) -> Option<SkBuff> {
-        let retained = match offset {
+    /// Returns the only packet of a message, with room before it.
+    pub(crate) fn whole(&mut self) -> Option<SkBuff> {
+        self.first.copy(GFP_ATOMIC).ok()
+    }
+
+    /// Returns the bytes from `start` to `end`, which lie in one piece, with room before them.
+    pub(crate) fn part(&mut self, start: u32, end: u32) -> Option<SkBuff> {
+        let piece_len = self.note().piece_len();
+        let (before, from) = (start / piece_len, start % piece_len);
+        let piece = match before {
             0 => &mut self.first,
             _ => {
-                let before = (offset / self.segment_len()) as usize;
                 let rest = self.rest.as_mut()?;
-                rest.packets.get_mut(before.checked_sub(1)?)?.as_mut()?
+                rest.pieces.get_mut(before as usize - 1)?.as_mut()?
             }
         };
-        retained.copy(GFP_ATOMIC).ok()
+        let len = end.checked_sub(start)?;
+        piece
+            .copy_range(from as usize, len as usize, GFP_ATOMIC)
+            .ok()
     }
 
     /// Frees the message, and tells the user what has become of it.
@@ -179,29 +226,45 @@ impl Outgoing {
     }
 }
 
-impl Rest {
-    fn new(list: SkBuffList) -> Result<Self> {
-        let mut packets = KVVec::with_capacity(list.len(), GFP_KERNEL)?;
-        for skb in list {
-            packets.push(Some(retain(skb)?), GFP_KERNEL)?;
-        }
-        Ok(Self { packets, gone: 0 })
+impl Note {
+    fn segment_len(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.segment_len).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// Frees the packets before `end`, which were delivered.
+    /// Returns how many bytes are kept in one piece, all but the last.
+    fn piece_len(&self) -> NonZeroU32 {
+        let len = self.segment_len.saturating_mul(self.together.into());
+        NonZeroU32::new(len).unwrap_or(NonZeroU32::MIN)
+    }
+}
+
+impl Rest {
+    fn new(list: SkBuffList, cut: &Cut) -> Result<Self> {
+        let mut pieces = KVVec::with_capacity(list.len(), GFP_KERNEL)?;
+        for skb in list {
+            pieces.push(Some(retain(skb, cut)?), GFP_KERNEL)?;
+        }
+        Ok(Self { pieces, gone: 0 })
+    }
+
+    /// Frees the pieces before `end`, which were delivered.
     fn consume(&mut self, end: usize) {
-        for packet in self.packets.iter_mut().take(end).skip(self.gone) {
-            if let Some(packet) = packet.take() {
-                packet.consume();
+        for piece in self.pieces.iter_mut().take(end).skip(self.gone) {
+            if let Some(piece) = piece.take() {
+                piece.consume();
             }
         }
         self.gone = self.gone.max(end);
     }
 }
 
-fn retain(skb: SkBuff) -> Result<RetainedSkBuff> {
+fn retain(skb: SkBuff, cut: &Cut) -> Result<RetainedSkBuff> {
+    let retained = match u16::try_from(cut.segment_len.get()).ok().and_then(NonZeroU16::new) {
+        Some(segment_len) if skb.len() > segment_len.get().into() => skb.retain_segments(segment_len),
+        _ => skb.retain(),
+    };
     // It is new: nobody shares it.
-    skb.retain().map_err(|_| EINVAL)
+    retained.map_err(|_| EINVAL)
 }
 
 impl Outbound for Outgoing {
@@ -218,7 +281,17 @@ impl Outbound for Outgoing {
     }
 
     fn segment_len(&self) -> NonZeroU32 {
-        NonZeroU32::new(self.note().segment_len).unwrap_or(NonZeroU32::MIN)
+        self.note().segment_len()
+    }
+
+    fn piece_end(&self, offset: u32) -> u32 {
+        let note = self.note();
+        let len = match note.in_one_piece {
+            0 => note.segment_len(),
+            _ => note.piece_len(),
+        };
+        let end = (offset / len).saturating_add(1).saturating_mul(len.get());
+        end.min(note.len)
     }
 
     fn timeout(&self) -> Nanos {
@@ -226,8 +299,8 @@ impl Outbound for Outgoing {
     }
 
     fn held(&mut self, held: u32) {
-        // The first packet stays: the note is on it.
-        let end = (held / self.segment_len()) as usize;
+        // The first piece stays: the note is on it.
+        let end = (held / self.note().piece_len()) as usize;
         if let Some(rest) = &mut self.rest {
             rest.consume(end.saturating_sub(1));
         }
@@ -238,6 +311,7 @@ impl Outbound for Outgoing {
 pub(crate) struct Bytes {
     packets: SkBuffList,
     len: u32,
+    step: u32,
     /// What they take of memory.
     size: u32,
 }
@@ -246,10 +320,27 @@ impl Bytes {
     /// Takes a packet that has nothing but its bytes left.
     pub(crate) fn new(skb: SkBuff) -> Self {
         // No packet has more than an `int` counts.
+        let len = skb.len() as u32;
+        Self::with_step(skb, len)
+    }
+
+    /// Takes one that may be several in one piece.
+    pub(crate) fn segments(skb: SkBuff) -> Self {
+        let len = skb.len() as u32;
+        let step = skb.gso_size().map_or(len, |size| len.min(size.get().into()));
+        Self::with_step(skb, step)
+    }
+
+    fn with_step(skb: SkBuff, step: u32) -> Self {
         let (len, size) = (skb.len() as u32, skb.truesize());
         let mut packets = SkBuffList::new();
         packets.push_back(skb);
-        Self { packets, len, size }
+        Self {
+            packets,
+            len,
+            step,
+            size,
+        }
     }
 
     /// Returns what they take of memory.
@@ -264,7 +355,10 @@ impl Bytes {
 
     /// Makes all packets one. `None` if memory is short.
     pub(crate) fn gather(self) -> Option<SkBuff> {
-        self.packets.gather(GFP_ATOMIC).ok()
+        match self.packets.len() {
+            1 => self.into_packet(),
+            _ => self.packets.gather(GFP_ATOMIC).ok(),
+        }
     }
 }
 
@@ -273,10 +367,22 @@ impl Chunk for Bytes {
         self.len as usize
     }
 
+    fn step(&self) -> usize {
+        self.step as usize
+    }
+
     fn append(&mut self, mut after: Self) {
         self.packets.append(&mut after.packets);
         // A message is not longer than an `int` counts; its size is looked at before that.
         self.len = self.len.saturating_add(after.len);
         self.size = self.size.saturating_add(after.size);
+    }
+
+    fn split_off(&mut self, at: usize) -> Option<Self> {
+        // Only what has just come is split, which is one packet.
+        let mut skb = self.packets.pop_front()?;
+        let rest = skb.split_off(at, GFP_ATOMIC).ok();
+        *self = Self::new(skb);
+        rest.map(Self::new)
     }
 }

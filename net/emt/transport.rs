@@ -148,19 +148,19 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// Queues a packet with the bytes of `message` from `offset` on.
+    /// Queues a packet with bytes of `message`, which there are if memory was not short.
     fn send_part<const N: usize>(
         &mut self,
         kind: Kind,
         own: [u8; N],
-        message: &mut Outgoing,
-        offset: u32,
+        message: &Outgoing,
+        part: Option<SkBuff>,
     ) {
         let Ports {
             source,
             destination,
         } = message.ports();
-        match message.packet(offset) {
+        match part {
             Some(skb) => self.send(kind, (source, destination), own, skb),
             None => self.station.link.count(Counter::TxErrors, 1),
         }
@@ -206,10 +206,12 @@ impl Host<Transport> for Surroundings<'_> {
                 self.send_bare(Kind::Control, control.emit(), blocks.as_bytes());
             }
             Packet::Message(header, message) => {
-                self.send_part(Kind::Message, header.emit(), message, 0);
+                let part = message.whole();
+                self.send_part(Kind::Message, header.emit(), message, part);
             }
-            Packet::Segment(header, message) => {
-                self.send_part(Kind::Segment, header.emit(), message, header.offset);
+            Packet::Segment(header, end, message) => {
+                let part = message.part(header.offset, end);
+                self.send_part(Kind::Segment, header.emit(), message, part);
             }
         }
     }

@@ -203,6 +203,12 @@ impl Header {
     }
 }
 
+/// Changes the length in a header that was emitted.
+fn set_length(header: &mut [u8; HEADER_LEN], length: u16) {
+    let [_, _, _, _, high, low, ..] = header;
+    [*high, *low] = length.to_be_bytes();
+}
+
 /// The addresses of a frame, which the checksum covers as well.
 ///
 /// They are not part of the packet, but a datagram that came from somewhere else than it says is

@@ -134,13 +134,26 @@ pub(crate) fn emit<M: Outbound>(
             content(message, 0, &mut payload);
             assemble(Kind::Message, ports(message), &header.emit(), &payload)
         }
-        Packet::Segment(header, message) => {
-            let left = message.len().checked_sub(header.offset)?;
-            let mut payload = vec![0; left.min(message.segment_len().get()) as usize];
+        Packet::Segment(header, end, message) => {
+            let mut payload = vec![0; end.checked_sub(header.offset)? as usize];
             content(message, header.offset, &mut payload);
             assemble(Kind::Segment, ports(message), &header.emit(), &payload)
         }
     }
+}
+
+/// Cuts a packet that is several in one piece, of `each` bytes of payload but for the last; returns
+/// each with how far into the first's payload its own begins.
+pub(crate) fn cut(piece: &[u8], each: u32) -> impl Iterator<Item = (u32, Vec<u8>)> + '_ {
+    let (headers, payload) = piece.split_first_chunk().expect("the headers of a segment");
+    payload
+        .chunks(each as usize)
+        .scan(0, move |into, payload| {
+            let headers = Segment::cut(headers, *into, payload.len()).expect("a packet's length");
+            let packet = (*into, [&headers, payload].concat());
+            *into += payload.len() as u32;
+            Some(packet)
+        })
 }
 
 /// Returns the bytes of a packet that was parsed, but for what is ignored in it.

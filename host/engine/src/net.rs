@@ -65,6 +65,7 @@ use crate::{
         ETHERNET_LEN, //
     },
 };
+use kernel::prelude::*;
 use std::{
     cell::Cell,
     cmp::Reverse,
@@ -125,6 +126,8 @@ pub(crate) struct Outbound {
     ports: Ports,
     len: u32,
     segment_len: NonZeroU32,
+    /// How many packets go out in one piece at most.
+    together: u32,
     timeout: Nanos,
     held: u32,
 }
@@ -140,6 +143,12 @@ impl host::Outbound for Outbound {
 
     fn segment_len(&self) -> NonZeroU32 {
         self.segment_len
+    }
+
+    fn piece_end(&self, offset: u32) -> u32 {
+        let len = self.segment_len.get() * self.together;
+        let end = (offset / len + 1).saturating_mul(len);
+        end.min(self.len)
     }
 
     fn timeout(&self) -> Nanos {
@@ -158,14 +167,16 @@ pub(crate) struct Chunk {
     number: Option<u32>,
     start: u32,
     end: u32,
+    step: u32,
 }
 
 impl Chunk {
-    pub(crate) const fn anonymous(len: u32) -> Self {
+    pub(crate) const fn anonymous(len: u32, step: u32) -> Self {
         Self {
             number: None,
             start: 0,
             end: len,
+            step,
         }
     }
 }
@@ -186,6 +197,23 @@ impl host::Chunk for Chunk {
             "bytes are joined that are not neighbours"
         );
         self.end = after.end;
+    }
+
+    fn step(&self) -> usize {
+        self.step as usize
+    }
+
+    fn split_off(&mut self, at: usize) -> Option<Self> {
+        assert!(at <= host::Chunk::len(self), "split past the end");
+        // In the kernel this takes memory.
+        KVec::<u8>::with_capacity(1, GFP_ATOMIC).ok()?;
+        let middle = self.start + at as u32;
+        let end = std::mem::replace(&mut self.end, middle);
+        Some(Self {
+            start: middle,
+            end,
+            ..*self
+        })
     }
 }
 
@@ -346,6 +374,8 @@ pub(crate) struct Frame {
     pub(crate) bytes: Vec<u8>,
     /// What the payload is: a message's number, and from where on.
     payload: Option<(u32, u32)>,
+    /// How many bytes of the payload each packet has, if these are several in one piece.
+    each: Option<u32>,
 }
 
 impl Frame {
@@ -365,6 +395,8 @@ struct Surroundings<'a> {
     ledger: &'a mut Ledger,
     sockets: &'a mut BTreeMap<u16, Socket>,
     out: &'a mut Vec<Frame>,
+    /// Whether pieces stay whole.
+    whole: bool,
     grants: &'a mut Grants<usize>,
     granted: &'a mut Vec<(usize, Id, u32)>,
 }
@@ -385,15 +417,17 @@ impl host::Host<Types> for Surroundings<'_> {
     }
 
     fn transmit(&mut self, packet: Packet<'_, Outbound>) {
+        let mut each = None;
         let payload = match &packet {
             Packet::Message(_, message) => Some((message.number, 0)),
-            Packet::Segment(segment, message) => {
-                assert!(segment.offset < message.len, "a segment without bytes");
-                assert!(
-                    segment.offset >= message.held,
-                    "bytes go out that may be gone"
-                );
-                Some((message.number, segment.offset))
+            Packet::Segment(Segment { offset, .. }, end, message) => {
+                let step = message.segment_len.get();
+                assert!(offset < end, "a segment without bytes");
+                assert!(*offset >= message.held, "bytes go out that may be gone");
+                assert!(*end <= host::Outbound::piece_end(&**message, *offset));
+                assert!(offset % step == 0 && (end % step == 0 || *end == message.len));
+                each = (end - offset > step).then_some(step);
+                Some((message.number, *offset))
             }
             _ => None,
         };
@@ -403,12 +437,20 @@ impl host::Host<Types> for Surroundings<'_> {
         let Some(bytes) = bytes else {
             panic!("{:?}: a packet that cannot be sent", self.now);
         };
-        self.out.push(Frame {
+        let frame = |payload, bytes, each| Frame {
             from: self.here,
             to: self.there,
             bytes,
             payload,
-        });
+            each,
+        };
+        match (payload, each) {
+            (Some((number, start)), Some(each)) if !self.whole => self.out.extend(
+                frame::cut(&bytes, each)
+                    .map(|(into, bytes)| frame(Some((number, start + into)), bytes, None)),
+            ),
+            _ => self.out.push(frame(payload, bytes, each)),
+        }
     }
 
     fn deliver(&mut self, ports: Ports, chunk: Chunk) -> Result<(), Unwilling> {
@@ -499,6 +541,10 @@ pub(crate) struct Wiring {
     /// Bytes of each port's buffer.
     pub(crate) buffer: u64,
     pub(crate) mtu: u32,
+    /// How many packets a host sends in one piece at most.
+    pub(crate) together: u32,
+    /// Whether they arrive so, as through a virtual device.
+    pub(crate) whole: bool,
 }
 
 impl Default for Wiring {
@@ -508,6 +554,8 @@ impl Default for Wiring {
             delay: 2 * MICROSECOND,
             buffer: 512 << 10,
             mtu: 1500,
+            together: 40,
+            whole: false,
         }
     }
 }
@@ -847,6 +895,7 @@ impl Net {
             ledger: &mut self.ledger,
             sockets: &mut station.sockets,
             out: &mut self.out,
+            whole: self.wiring.whole,
             grants: &mut station.grants,
             granted: &mut self.granted,
         };
@@ -977,6 +1026,7 @@ impl Net {
             to,
             bytes,
             payload,
+            each,
         } = frame;
         let parsed = match frame::parse(&bytes) {
             Ok(parsed) => parsed,
@@ -992,8 +1042,9 @@ impl Net {
             return;
         }
         let chunk = |bytes: &[u8]| {
+            let step = each.unwrap_or(bytes.len() as u32);
             let Some((number, start)) = payload else {
-                return Chunk::anonymous(bytes.len() as u32);
+                return Chunk::anonymous(bytes.len() as u32, step);
             };
             let mut expected = vec![0; bytes.len()];
             content(number, start, &mut expected);
@@ -1002,6 +1053,7 @@ impl Net {
                 number: Some(number),
                 start,
                 end: start + bytes.len() as u32,
+                step,
             }
         };
         let verdict = self.with(to, from, |peer, now, host| match &parsed {
@@ -1056,11 +1108,13 @@ impl Net {
         let entry = &mut self.ledger.entries[number as usize];
         entry.submitted = self.now;
         let (from, to) = (entry.from, entry.to);
+        let segment_len = NonZeroU32::new(self.wiring.mtu - SEGMENT_LEN as u32).unwrap();
         let message = Outbound {
             number,
             ports: entry.ports,
             len: entry.len,
-            segment_len: NonZeroU32::new(self.wiring.mtu - SEGMENT_LEN as u32).unwrap(),
+            segment_len,
+            together: self.wiring.together.min((60 << 10) / segment_len).max(1),
             timeout,
             held: 0,
         };
@@ -1246,6 +1300,8 @@ impl Net {
             destination: if what & 16 == 0 { 7 } else { 8 },
         };
         let payload = vec![0; number(0) as usize % 1400];
+        // What came in one piece was put together on this host, but of packets from anywhere.
+        let each = (what & 0x81 == 0x81).then(|| number(0).clamp(1, payload.len().max(1) as u32));
         let mut blocks = Blocks::new();
         let parsed = match what >> 5 {
             1 => Parsed::Hello(Hello {
@@ -1304,6 +1360,7 @@ impl Net {
             to: 0,
             bytes: frame::emit_again(&parsed).unwrap_or_default(),
             payload: None,
+            each,
         }
     }
 }

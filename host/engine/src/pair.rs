@@ -319,12 +319,16 @@ fn wiring() -> impl Strategy<Value = Wiring> {
         0..2_000_000u64,
         80_000..1_000_000u64,
         prop_oneof![Just(1500u32), Just(9000), Just(576)],
+        1..50u32,
+        any::<bool>(),
     )
-        .prop_map(|(rate, delay, buffer, mtu)| Wiring {
+        .prop_map(|(rate, delay, buffer, mtu, together, whole)| Wiring {
             rate,
             delay,
             buffer,
             mtu,
+            together,
+            whole,
         })
 }
 

@@ -41,9 +41,12 @@ impl Budget {
         self.limit.saturating_sub(self.used)
     }
 
-    /// Returns how much of it a long message may take: a quarter is kept for short ones.
-    pub(crate) fn room_for_long(&self) -> u32 {
-        self.room().saturating_sub(self.limit / 4)
+    /// Returns how much of it a long message of `len` bytes may take: a quarter is kept for short
+    /// ones.
+    pub(crate) fn room_for_long(&mut self, len: u32) -> u32 {
+        let room = self.room().saturating_sub(self.limit / 4);
+        self.wanted |= room < len;
+        room
     }
 
     /// Returns whether `len` bytes may be sent. When nothing is under way, they always may.
@@ -127,6 +130,18 @@ mod tests {
             budget.lost(Instant(1000 * at), 50);
         }
         assert_eq!(budget.room(), MIN_WINDOW);
+    }
+
+    #[test]
+    fn it_grows_again_where_a_long_message_wants_more() {
+        let mut budget = Budget::new();
+        budget.collapse(Instant(0), 50);
+        for _ in 0..1_000 {
+            let len = budget.room_for_long(100_000).max(1_000);
+            budget.spend(len);
+            budget.acknowledge(len);
+        }
+        assert_eq!(budget.room_for_long(100_000), FIRST_WINDOW / 4 * 3);
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub(crate) trait Outbound {
     /// Returns how many bytes go into each packet but the last.
     fn segment_len(&self) -> NonZeroU32;
 
+    /// Returns up to where the bytes from `offset` on, at which a packet begins, can be handed over
+    /// in one piece: at the end of that packet or of a later one.
+    fn piece_end(&self, offset: u32) -> u32;
+
     /// Returns how long the peer may be silent before the message has failed.
     fn timeout(&self) -> Nanos;
 
@@ -43,12 +47,19 @@ pub(crate) trait Outbound {
     fn held(&mut self, held: u32);
 }
 
-/// Bytes that have arrived.
-pub(crate) trait Chunk {
+/// Bytes that have arrived, in one packet or in several that came in one piece.
+pub(crate) trait Chunk: Sized {
     fn len(&self) -> usize;
+
+    /// Returns how many bytes each of the packets has but the last, as long as nothing was
+    /// appended; all of them if there is one packet.
+    fn step(&self) -> usize;
 
     /// Puts the bytes of `after` at the end.
     fn append(&mut self, after: Self);
+
+    /// Takes off the bytes from `at` on; `None` if memory is short.
+    fn split_off(&mut self, at: usize) -> Option<Self>;
 }
 
 /// What became of a message that was sent.
@@ -86,9 +97,10 @@ pub(crate) enum Packet<'a, M> {
     Hello(Hello),
     Reset(Reset),
     Message(reliable::Message, &'a mut M),
-    /// The bytes are those from `offset` on, one [`segment_len`](Outbound::segment_len) or up to
-    /// the end.
-    Segment(reliable::Segment, &'a mut M),
+    /// As many packets of [`segment_len`](Outbound::segment_len) bytes each, but for the last of
+    /// the message, as the bytes from `offset` up to the given end are; the header is that of the
+    /// first.
+    Segment(reliable::Segment, u32, &'a mut M),
     Control(reliable::Control, &'a Blocks),
 }
 

@@ -52,7 +52,6 @@ use super::{
 use crate::wire::{
     association::{
         Epoch,
-        Hello,
         Reset, //
     },
     control::{
@@ -223,33 +222,48 @@ impl<T: Types> Peer<T> {
         self.receiving.handle_timeout(now, &self.rtt, host);
     }
 
-    /// Sends at most `count` packets; returns whether there may be more to send.
+    /// Sends pieces until they are `count` packets; returns whether there may be more to send.
     ///
     /// What the peer waits for goes first, then what is short.
     #[inline]
-    pub(crate) fn transmit(&mut self, now: Instant, count: usize, host: &mut impl Host<T>) -> bool {
+    pub(crate) fn transmit(&mut self, now: Instant, count: u32, host: &mut impl Host<T>) -> bool {
         let wanted = self.sending.has_more()
             || self.receiving.has_blocks()
             || self.receiving.unacknowledged.due() <= now;
-        wanted && (0..count).all(|_| self.transmit_one(now, host))
+        if !wanted {
+            return false;
+        }
+        let mut left = count;
+        while left > 0 {
+            match self.transmit_piece(now, host) {
+                0 => return false,
+                packets => left = left.saturating_sub(packets),
+            }
+        }
+        true
     }
 
-    fn transmit_one(&mut self, now: Instant, host: &mut impl Host<T>) -> bool {
+    /// Sends what can be sent in one piece; returns how many packets.
+    fn transmit_piece(&mut self, now: Instant, host: &mut impl Host<T>) -> u32 {
         let State::Open(association, greeting) = self.state else {
-            return false;
+            return 0;
         };
         let tag = association.remote.tag();
         if self.receiving.has_blocks() {
             self.transmit_control(now, tag, host);
-            return true;
+            return 1;
         }
-        let sent = self.transmit_again(now, tag, host)
-            // Whether a new transfer can begin is being asked.
-            || greeting.is_none() && self.transmit_new(now, tag, host)
-            || self.transmit_segment(now, tag, host);
-        if !sent && self.receiving.unacknowledged.due() <= now {
+        let mut sent = self.transmit_again(now, tag, host);
+        // Whether a new transfer can begin may just be being asked.
+        if sent == 0 && greeting.is_none() {
+            sent = self.transmit_new(now, tag, host);
+        }
+        if sent == 0 {
+            sent = self.transmit_segments(now, tag, host);
+        }
+        if sent == 0 && self.receiving.unacknowledged.due() <= now {
             self.transmit_control(now, tag, host);
-            return true;
+            sent = 1;
         }
         sent
     }
@@ -297,7 +311,8 @@ impl<T: Types> Peer<T> {
         verdict
     }
 
-    /// Handles a packet with a part of a message.
+    /// Handles a packet with a part of a message, or several with neighbouring parts that came in
+    /// one piece, with the header of the first.
     pub(crate) fn handle_segment(
         &mut self,
         now: Instant,

@@ -54,22 +54,61 @@ impl<C: Chunk> Runs<C> {
         Self { runs: KVec::new() }
     }
 
-    /// Adds the bytes that belong at `start`.
-    ///
-    /// They are nothing new, or all of them are: packets of one message do not overlap in part.
-    pub(crate) fn insert(&mut self, start: u32, bytes: C) -> Inserted {
+    /// Adds the bytes that belong at `start`, of which some may be there.
+    pub(crate) fn insert(&mut self, mut start: u32, mut bytes: C) -> Inserted {
         let Some(end) = u32::try_from(bytes.len())
             .ok()
             .and_then(|len| start.checked_add(len))
         else {
             return Inserted::NoRoom;
         };
+        let mut new = 0;
+        let so_far = |new, otherwise| match new {
+            0 => otherwise,
+            _ => Inserted::New(new),
+        };
+        // Goes round once for each run that is met, and mostly for none: packets of one message do
+        // not overlap in part, and several in one piece do so only if they are sent again.
+        loop {
+            // The first run that ends after the start.
+            let at = self.runs.partition_point(|run| run.end <= start);
+            let met = match self.runs.get(at) {
+                Some(run) if run.start < end => Range {
+                    start: run.start.max(start),
+                    end: run.end,
+                },
+                _ => match self.insert_new(start, end, bytes) {
+                    Inserted::New(more) => return Inserted::New(new + more),
+                    other => return so_far(new, other),
+                },
+            };
+            if start < met.start {
+                let Some(rest) = bytes.split_off((met.start - start) as usize) else {
+                    return so_far(new, Inserted::NoRoom);
+                };
+                match self.insert_new(start, met.start, bytes) {
+                    Inserted::New(more) => new += more,
+                    other => return so_far(new, other),
+                }
+                (start, bytes) = (met.start, rest);
+            }
+            if end <= met.end {
+                return so_far(new, Inserted::Nothing);
+            }
+            let Some(rest) = bytes.split_off((met.end - start) as usize) else {
+                return so_far(new, Inserted::NoRoom);
+            };
+            (start, bytes) = (met.end, rest);
+        }
+    }
+
+    /// Adds the bytes `start..end`, none of which is there.
+    fn insert_new(&mut self, start: u32, end: u32, bytes: C) -> Inserted {
         // The first run that ends at or after the start: the only one that may be continued.
         let at = self.runs.partition_point(|run| run.end < start);
         let continues = self.runs.get(at).is_some_and(|run| run.end == start);
         let next = if continues { at + 1 } else { at };
         match self.runs.get(next) {
-            Some(run) if run.start < end => return Inserted::Nothing,
             Some(run) if run.start == end && continues => self.insert_between(at, bytes),
             Some(run) if run.start == end => self.insert_before(next, start, bytes),
             _ if continues => self.insert_after(at, end, bytes),
@@ -170,8 +209,19 @@ mod tests {
             self.0.len()
         }
 
+        fn step(&self) -> usize {
+            self.0.len()
+        }
+
         fn append(&mut self, after: Self) {
             let _ = self.0.extend_from_slice(&after.0, GFP_KERNEL);
+        }
+
+        fn split_off(&mut self, at: usize) -> Option<Self> {
+            let mut rest = KVec::new();
+            rest.extend_from_slice(self.0.get(at..)?, GFP_KERNEL).ok()?;
+            self.0.truncate(at);
+            Some(Self(rest))
         }
     }
 
@@ -237,12 +287,23 @@ mod tests {
         insert(&mut runs, 10, 20);
         assert_eq!(insert(&mut runs, 12, 18), Inserted::Nothing);
         assert_eq!(insert(&mut runs, 10, 20), Inserted::Nothing);
-        assert_eq!(insert(&mut runs, 15, 25), Inserted::Nothing);
-        assert_eq!(insert(&mut runs, 5, 12), Inserted::Nothing);
-        assert_eq!(insert(&mut runs, 0, 30), Inserted::Nothing);
         assert_eq!(insert(&mut runs, 0, 10), Inserted::New(10));
         assert_eq!(insert(&mut runs, 20, 21), Inserted::New(1));
+        assert_eq!(insert(&mut runs, 0, 21), Inserted::Nothing);
         assert_eq!(take(&mut runs), Some(21));
+    }
+
+    #[test]
+    fn of_what_is_there_in_part_the_rest_is_added() {
+        let mut runs = Runs::new();
+        insert(&mut runs, 10, 20);
+        assert_eq!(insert(&mut runs, 15, 25), Inserted::New(5));
+        assert_eq!(insert(&mut runs, 5, 12), Inserted::New(5));
+        insert(&mut runs, 40, 50);
+        insert(&mut runs, 60, 70);
+        assert_eq!(insert(&mut runs, 0, 80), Inserted::New(5 + 15 + 10 + 10));
+        assert_eq!(runs.runs.len(), 1);
+        assert_eq!(take(&mut runs), Some(80));
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn segment(
     let tag = segment.reliable.tag;
     let len = skb.len();
     let verdict = to_station(link, addresses, tag, |peer, now, host| {
-        peer.handle_segment(now, &segment, ports, Bytes::new(skb), host)
+        peer.handle_segment(now, &segment, ports, Bytes::segments(skb), host)
     });
     Ok(brought(link, verdict, len))
 }

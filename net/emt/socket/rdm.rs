@@ -41,6 +41,7 @@ use crate::{
     },
     message::{
         Bytes,
+        Cut,
         Outgoing, //
     },
     netns::{
@@ -267,19 +268,23 @@ fn wake_waiters(sock: &Sock<Rdm>) {
     }
 }
 
-/// Puts a message of one packet into a socket's receive queue.
+/// Puts a message that came in one piece into a socket's receive queue.
 pub(crate) fn deliver(
     sock: &Sock<Rdm>,
     now: Instant,
     source: Endpoint,
     chunk: Bytes,
 ) -> Result<(), Unwilling> {
-    let size = chunk.size();
+    let (size, is_packet) = (chunk.size(), chunk.step() == chunk.len());
     let mut skb = chunk.into_packet().ok_or(Unwilling::Lost)?;
     skb.set_cb(SockaddrEmt::from(Name::from(source)));
     let mut skb = Some(skb);
-    // Asked first, since the socket counts what it drops, and this is not dropped.
-    let has_room = || sock.rmem_alloc() < sock.rcvbuf();
+    // Asked first, since the socket counts what it drops, and this is not dropped. A packet may
+    // exceed the buffer, as with all sockets; several only if it is empty, or none ever could come.
+    let has_room = || {
+        let Buffer { free, capacity } = buffer(sock);
+        free > 0 && (is_packet || size <= free as usize || free == capacity)
+    };
     admit(sock, now, source, size, || {
         let queued = sock.queue_rcv(skb.take().filter(|_| has_room())?);
         Some(queued.map_err(|(_, reason)| unwilling(reason)))
@@ -295,6 +300,9 @@ fn unwilling(reason: DropReason) -> Unwilling {
     }
 }
 
+/// What a packet takes of memory, more than its bytes, where that cannot be seen yet.
+const OVERHEAD: usize = 1024;
+
 /// Keeps room for a message that takes several packets.
 pub(crate) fn reserve(
     sock: &Sock<Rdm>,
@@ -303,9 +311,15 @@ pub(crate) fn reserve(
     total: u32,
     first: &Bytes,
 ) -> Result<Room, Unwilling> {
-    // What the packets will take of memory, if they are like the first. The last may be short.
-    let packets = (total as usize).div_ceil(first.len().max(MIN_SEGMENT as usize)) + 1;
-    let bytes = packets.saturating_mul(first.size());
+    // What the packets will take of memory if each comes alone and is like the first. The last may
+    // be short.
+    let step = first.step().max(MIN_SEGMENT as usize);
+    let each = match first.step() == first.len() {
+        true => first.size(),
+        false => step + OVERHEAD,
+    };
+    let packets = (total as usize).div_ceil(step) + 1;
+    let bytes = packets.saturating_mul(each);
     admit(sock, now, source, bytes, || sock.reserve_rcv(bytes)).map(Room::new)
 }
 
@@ -350,7 +364,9 @@ fn send(sock: &Sock<Rdm>, to: &Endpoint, msg: &mut SendMsg<'_>) -> Result<usize>
     let cookie = msg
         .control::<u32>(uapi::SOL_EMT as c_int, uapi::EMT_COOKIE as c_int)?
         .unwrap_or(0);
-    let packets = sock.send_skbs::<HEADROOM>(msg, step.get() as usize)?;
+    // Less than the longest message.
+    let cut = Cut::new(len as u32, step, route.link.device().has_gso());
+    let pieces = sock.send_skbs::<HEADROOM>(msg, cut.piece_len())?;
     let to = Endpoint {
         ifindex: route.ifindex,
         ..*to
@@ -361,8 +377,7 @@ fn send(sock: &Sock<Rdm>, to: &Endpoint, msg: &mut SendMsg<'_>) -> Result<usize>
     } else {
         netns.link(route.ifindex).ok_or(ENODEV)?
     };
-    // Less than the longest message.
-    let mut message = Outgoing::new(sock, &to, packets, len as u32, step, cookie)?;
+    let mut message = Outgoing::new(sock, &to, pieces, &cut, cookie)?;
     loop {
         let station = station::get(&link, to.link, false, GFP_KERNEL)?;
         let mut kept = Some(message);

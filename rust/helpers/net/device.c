@@ -35,6 +35,11 @@ __rust_helper unsigned int rust_helper_dev_mtu(const struct net_device *dev)
 	return READ_ONCE(dev->mtu);
 }
 
+__rust_helper bool rust_helper_dev_has_gso(const struct net_device *dev)
+{
+	return READ_ONCE(dev->features) & NETIF_F_GSO;
+}
+
 __rust_helper unsigned int rust_helper_dev_flags(const struct net_device *dev)
 {
 	return READ_ONCE(dev->flags);

@@ -98,6 +98,27 @@ __rust_helper unsigned int rust_helper_skb_headroom(const struct sk_buff *skb)
 	return skb_headroom(skb);
 }
 
+/* A packet that is several in one piece, which nothing but software cuts. */
+__rust_helper void rust_helper_skb_set_gso_list(struct sk_buff *skb, u16 size,
+						u16 segs)
+{
+	skb_shinfo(skb)->gso_size = size;
+	skb_shinfo(skb)->gso_segs = segs;
+	skb_shinfo(skb)->gso_type = size ? SKB_GSO_FRAGLIST : 0;
+}
+
+__rust_helper u16 rust_helper_skb_gso_list_size(const struct sk_buff *skb)
+{
+	if (!(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST))
+		return 0;
+	return skb_shinfo(skb)->gso_size;
+}
+
+__rust_helper void rust_helper_skb_set_truesize(struct sk_buff *skb)
+{
+	skb->truesize = SKB_TRUESIZE(skb_end_offset(skb)) + skb->data_len;
+}
+
 __rust_helper void rust_helper_skb_orphan(struct sk_buff *skb)
 {
 	skb_orphan(skb);

@@ -158,6 +158,14 @@ impl Device {
         unsafe { bindings::dev_mtu(self.as_raw()) }
     }
 
+    /// Returns whether several packets should be handed to this device in one piece, as the
+    /// administrator has it (`ethtool -K DEVICE gso`); one that cannot take them gets them cut.
+    #[inline]
+    pub fn has_gso(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { bindings::dev_has_gso(self.as_raw()) }
+    }
+
     #[inline]
     fn flags(&self) -> u32 {
         // SAFETY: The device is valid.

@@ -19,6 +19,7 @@ use crate::{
     ffi::c_int, //
 };
 use core::{
+    num::NonZeroU16,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -79,7 +80,57 @@ impl SkBuff {
     }
 }
 
+impl SkBuff {
+    /// Keeps the packet, whose data is that of several segments, of `segment_len` bytes each but
+    /// for the last.
+    ///
+    /// As [`retain`](Self::retain). Of what is copied, all that is more than one segment goes out
+    /// in one piece as far as devices can take it, and is then cut by the
+    /// [`Segmenter`](super::offload::Segmenter) of the protocol.
+    pub fn retain_segments(self, segment_len: NonZeroU16) -> Result<RetainedSkBuff, SkBuff> {
+        let retained = self.retain()?;
+        retained.0.set_segments(segment_len);
+        Ok(retained)
+    }
+
+    /// Says that the data is that of segments with `segment_len` bytes each but for the last.
+    ///
+    /// For a packet that shares its bytes with no clone.
+    fn set_segments(&self, segment_len: NonZeroU16) {
+        let count = self.len().div_ceil(usize::from(segment_len.get()));
+        let (size, count) = match u16::try_from(count) {
+            Ok(2..) => (segment_len.get(), count as u16),
+            // One needs no cutting. So many more than a device ever takes do not go out.
+            _ => (0, 0),
+        };
+        // SAFETY: The packet is valid and has no other user, nor have its bytes.
+        unsafe { bindings::skb_set_gso_list(self.as_raw(), size, count) };
+    }
+}
+
 impl RetainedSkBuff {
+    /// Makes a packet with `len` bytes from `offset` on, as [`copy`](Self::copy) does with all.
+    ///
+    /// Fails also if there are not as many.
+    pub fn copy_range(
+        &mut self,
+        offset: usize,
+        len: usize,
+        flags: Flags,
+    ) -> Result<SkBuff, AllocError> {
+        if offset == 0 && len == self.len() {
+            return self.copy(flags);
+        }
+        let (segment_len, headroom) = (self.gso_size(), self.headroom());
+        let mut part = self.0.try_extract(offset, len, flags)?;
+        part.cow_head(headroom).map_err(|_| AllocError)?;
+        if let Some(segment_len) = segment_len {
+            part.set_segments(segment_len);
+        }
+        part.set_truesize();
+        Ok(part)
+    }
+
     /// Makes a packet with the same data, to which a header can be put.
     ///
     /// The data is not copied, unless an earlier copy is still in use: then what is in the linear
@@ -94,7 +145,7 @@ impl RetainedSkBuff {
         // SAFETY: The packet is valid and has no other user. What it shares with clones is read,
         // or referred to, only.
         let copy = unsafe {
-            let headroom = bindings::skb_headroom(skb) as c_int;
+            let headroom = self.headroom() as c_int;
             bindings::__pskb_copy_fclone(skb, headroom, flags.as_raw(), false)
         };
         let copy = NonNull::new(copy).ok_or(AllocError)?;

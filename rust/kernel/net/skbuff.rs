@@ -31,6 +31,7 @@ use crate::{
 };
 use core::{
     mem::ManuallyDrop,
+    num::NonZeroU16,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -103,6 +104,20 @@ impl SharedSkBuff {
     pub fn is_cloned(&self) -> bool {
         // SAFETY: `skb` is valid by the type invariant.
         unsafe { bindings::skb_cloned(self.as_raw()) != 0 }
+    }
+
+    /// Returns how many bytes each segment has but the last, if the packet is several in one piece.
+    #[inline]
+    pub fn gso_size(&self) -> Option<NonZeroU16> {
+        // SAFETY: `skb` is valid by the type invariant.
+        NonZeroU16::new(unsafe { bindings::skb_gso_list_size(self.as_raw()) })
+    }
+
+    /// Returns how many bytes are free before the data.
+    #[inline]
+    pub(super) fn headroom(&self) -> u32 {
+        // SAFETY: `skb` is valid by the type invariant.
+        unsafe { bindings::skb_headroom(self.as_raw()) }
     }
 
     /// Returns the first `N` bytes of the link-layer header, if the packet has one.
@@ -287,6 +302,58 @@ impl SkBuff {
         let skb = NonNull::new(skb).ok_or(AllocError)?;
         // SAFETY: A clone is a `struct sk_buff` of its own.
         Ok(unsafe { Self::from_raw(skb) })
+    }
+
+    /// Makes another packet with `len` bytes from `offset` on, without copying what is in fragments.
+    ///
+    /// Fails also if there are not as many, or none. What the device said of the checksum is lost,
+    /// and the size has to be set.
+    pub(super) fn try_extract(
+        &mut self,
+        offset: usize,
+        len: usize,
+        flags: Flags,
+    ) -> Result<Self, AllocError> {
+        let end = offset.checked_add(len).ok_or(AllocError)?;
+        if len == 0 || end > self.len() {
+            return Err(AllocError);
+        }
+        // SAFETY: `skb` is valid and has no other user, and the range lies within it, so that both
+        // numbers fit in an `int`.
+        let skb = unsafe {
+            bindings::pskb_extract(
+                self.as_raw(),
+                offset as c_int,
+                len as c_int,
+                flags.as_raw(),
+            )
+        };
+        let skb = NonNull::new(skb).ok_or(AllocError)?;
+        // SAFETY: The call made a `struct sk_buff` of its own.
+        Ok(unsafe { Self::from_raw(skb) })
+    }
+
+    /// Makes the size that of the packet's own memory and its share of the fragments, for one that
+    /// was extracted and is charged to nobody.
+    pub(super) fn set_truesize(&mut self) {
+        // SAFETY: `skb` is valid and has no other user.
+        unsafe { bindings::skb_set_truesize(self.as_raw()) };
+    }
+
+    /// Takes off the bytes from `at` on, and returns them as another packet.
+    ///
+    /// What is in fragments is not copied. Fails, and leaves the packet as it is, if memory is
+    /// short or there are none. What the device said of the checksum is lost. For packets
+    /// that are charged to nobody.
+    pub fn split_off(&mut self, at: usize, flags: Flags) -> Result<Self, AllocError> {
+        let len = self.len().checked_sub(at).ok_or(AllocError)?;
+        let mut rest = self.try_extract(at, len, flags)?;
+        rest.set_truesize();
+        // SAFETY: `skb` is valid and has no other user, and has at least `at` bytes, which so fit.
+        match unsafe { bindings::___pskb_trim(self.as_raw(), at as u32) } {
+            0 => Ok(rest),
+            _ => Err(AllocError),
+        }
     }
 
     /// Ends the charging of the packet to a socket, as one that arrived may still be charged to its
@@ -587,6 +654,24 @@ mod tests {
             skb.put(&bad)?;
             assert!(!skb.checksum_is_valid(0));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_packet_is_split_where_it_is_asked() -> Result {
+        for at in 0..6 {
+            let mut skb = SkBuff::alloc(4, 8, GFP_KERNEL)?;
+            skb.put(b"abcdef")?;
+            let clone = skb.try_clone(GFP_KERNEL)?;
+            let rest = skb.split_off(at, GFP_KERNEL)?;
+            let mut bytes = [0; 6];
+            skb.copy_bits(0, &mut bytes[..at])?;
+            rest.copy_bits(0, &mut bytes[at..])?;
+            assert_eq!((skb.len(), rest.len(), &bytes), (at, 6 - at, b"abcdef"));
+            assert_eq!(contents::<6>(&clone)?, *b"abcdef");
+        }
+        let mut skb = SkBuff::alloc(0, 8, GFP_KERNEL)?;
+        assert!(skb.split_off(1, GFP_KERNEL).is_err());
         Ok(())
     }
 

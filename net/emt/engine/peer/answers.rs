@@ -114,9 +114,11 @@ impl<T: Types> Peer<T> {
                 return;
             }
             let last = outgoing.sent_at;
+            // What waits for a grant need not have been answered.
+            let waits = outgoing.sent < outgoing.message.len();
             self.sending.flight.pop_front();
-            if last.plus(patience) >= arrived {
-                // Other packets of it are younger.
+            if waits || last.plus(patience) >= arrived {
+                // Or other packets of it are younger.
                 let _ = self.sending.flight.push_back((id, now), GFP_ATOMIC);
             } else {
                 self.on_lost(now, id);

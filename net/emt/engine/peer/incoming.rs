@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// How a message is cut: into packets of the same length, but for the last.
-struct Shape {
+pub(super) struct Shape {
     total: u32,
     /// Bytes of each packet but the last; 0 while only that has come.
     step: u32,
@@ -50,17 +50,32 @@ struct Shape {
 }
 
 impl Shape {
-    /// Returns whether a packet belongs to a message of this shape, as far as it is known.
-    fn admit(&mut self, offset: u32, len: u32) -> bool {
+    pub(super) const fn new(total: u32) -> Self {
+        Self {
+            total,
+            step: 0,
+            tail: 0,
+        }
+    }
+
+    /// Returns whether packets of `each` bytes, but for the last, which begin at `offset` and have
+    /// `len` bytes in all, belong to a message of this shape, as far as it is known.
+    pub(super) fn admit(&mut self, offset: u32, len: u32, each: u32) -> bool {
         let (mut step, mut tail) = (self.step, self.tail);
-        if offset.checked_add(len) == Some(self.total) {
-            tail = offset;
-        } else if len < MIN_SEGMENT {
+        let Some(before_last) = len.saturating_sub(1).checked_div(each) else {
             return false;
-        } else if step == 0 {
-            step = len;
-        } else if step != len {
+        };
+        let ends = offset.checked_add(len) == Some(self.total);
+        if ends {
+            tail = offset.saturating_add(before_last * each);
+        } else if len % each != 0 {
             return false;
+        }
+        if before_last > 0 || !ends {
+            if each < MIN_SEGMENT || step != 0 && step != each {
+                return false;
+            }
+            step = each;
         }
         let fits = step == 0
             || offset % step == 0 && (tail == 0 || tail % step == 0 && self.total - tail <= step);
@@ -105,11 +120,7 @@ impl<T: Types> Incoming<T> {
         Self {
             id: segment.transfer.id,
             ports,
-            shape: Shape {
-                total: segment.total,
-                step: 0,
-                tail: 0,
-            },
+            shape: Shape::new(segment.total),
             runs: Runs::new(),
             arrived: 0,
             limit: segment.unasked,
@@ -131,14 +142,14 @@ impl<T: Types> Incoming<T> {
         self.arrived == 0
     }
 
-    /// Returns whether a packet may belong to the message.
-    pub(super) fn admit(&mut self, segment: &Segment, ports: Ports, len: u32) -> bool {
+    /// Returns whether packets may belong to the message.
+    pub(super) fn admit(&mut self, segment: &Segment, ports: Ports, chunk: &T::Chunk) -> bool {
         self.ports == ports
             && self.shape.total == segment.total
-            && self.shape.admit(segment.offset, len)
+            && (self.shape).admit(segment.offset, chunk.len() as u32, chunk.step() as u32)
     }
 
-    /// Adds the bytes of a packet.
+    /// Adds the bytes of packets.
     pub(super) fn insert(
         &mut self,
         now: Instant,
@@ -312,7 +323,8 @@ pub(super) fn is_consistent<C: Chunk>(segment: &Segment, chunk: &C) -> bool {
         .checked_add(len)
         .is_some_and(|end| end <= segment.total);
     // One packet with all of a message is no part of it.
-    len > 0 && len < segment.total && ends_within && segment.unasked <= segment.total
+    let is_part = len < segment.total || chunk.step() < chunk.len();
+    len > 0 && is_part && ends_within && segment.unasked <= segment.total
 }
 
 #[kernel::macros::kunit_tests(emt_incoming)]
@@ -320,14 +332,10 @@ mod tests {
     use super::*;
 
     fn admits(total: u32, packets: &[(u32, u32)]) -> bool {
-        let mut shape = Shape {
-            total,
-            step: 0,
-            tail: 0,
-        };
+        let mut shape = Shape::new(total);
         packets
             .iter()
-            .all(|&(offset, len)| shape.admit(offset, len))
+            .all(|&(offset, len)| shape.admit(offset, len, len))
     }
 
     #[test]
@@ -344,6 +352,27 @@ mod tests {
         assert!(!admits(2500, &[(1000, 1500), (0, 1000)]));
         assert!(!admits(2500, &[(2100, 400), (0, 1000)]));
         assert!(!admits(2500, &[(0, 1000), (2100, 400)]));
+    }
+
+    #[test]
+    fn pieces_are_as_their_packets() {
+        let admits = |pieces: &[(u32, u32, u32)]| {
+            let mut shape = Shape::new(4500);
+            pieces
+                .iter()
+                .all(|&(offset, len, each)| shape.admit(offset, len, each))
+        };
+        assert!(admits(&[(0, 4500, 1000)]));
+        assert!(admits(&[(1000, 2000, 1000), (3000, 1500, 1000)]));
+        assert!(admits(&[(4000, 500, 500), (0, 4000, 1000)]));
+        assert!(admits(&[(3000, 1500, 1000), (0, 1000, 1000)]));
+        // Of other packets than the first piece.
+        assert!(!admits(&[(0, 2000, 1000), (2000, 2500, 500)]));
+        assert!(!admits(&[(0, 1000, 1000), (1000, 3500, 3500)]));
+        // Neither whole packets nor the end.
+        assert!(!admits(&[(0, 1500, 1000)]));
+        assert!(!admits(&[(500, 2000, 1000)]));
+        assert!(!admits(&[(0, 4500, 0)]));
     }
 
     #[test]

@@ -121,29 +121,46 @@ impl<M: Outbound> Outgoing<M> {
         !self.resend.is_empty() || self.sent < self.limit
     }
 
-    /// Returns the bytes that go out next.
-    pub(super) fn next_offset(&mut self) -> Option<u32> {
+    /// Returns the bytes that go out next: whole packets, in one piece.
+    pub(super) fn next_piece(&mut self) -> Option<Range> {
         let step = self.message.segment_len();
         let held = self.held / step * step.get();
-        while let Some(range) = self.resend.first_mut() {
+        while let Some(&Range { start, end }) = self.resend.ranges().first() {
             // What it began with may have arrived meanwhile, and be gone.
-            let start = range.start.max(held);
-            range.start = start.saturating_add(step.get());
-            let wanted = start < range.end;
-            if range.len() == 0 {
-                self.resend.remove_first();
+            let start = start.max(held);
+            let piece = self.piece(start, end);
+            match self.resend.first_mut() {
+                Some(range) if piece.end < end => range.start = piece.end,
+                _ => self.resend.remove_first(),
             }
-            if wanted {
+            if start < end {
                 self.repeated = true;
-                return Some(start);
+                return Some(piece);
             }
         }
         if self.sent >= self.limit {
             return None;
         }
-        let start = self.sent;
-        self.sent = start.saturating_add(step.get()).min(self.message.len());
-        Some(start)
+        let piece = self.piece(self.sent, self.limit);
+        self.sent = piece.end;
+        Some(piece)
+    }
+
+    /// Returns the packets with the bytes from `start` on, at which one begins, and before `end`,
+    /// as far as they are one piece.
+    fn piece(&self, start: u32, end: u32) -> Range {
+        let step = self.message.segment_len();
+        let packets = end.saturating_sub(start).div_ceil(step.get()).max(1);
+        let end = start.saturating_add(packets.saturating_mul(step.get()));
+        Range {
+            start,
+            end: end.min(self.message.piece_end(start)),
+        }
+    }
+
+    /// Returns how many packets the bytes of a piece are.
+    pub(super) fn packets(&self, piece: Range) -> u32 {
+        piece.len().div_ceil(self.message.segment_len().get())
     }
 
     /// Notes what is to be sent again.
@@ -166,6 +183,12 @@ impl<M: Outbound> Outgoing<M> {
     pub(super) fn last_offset(&self) -> u32 {
         let step = self.message.segment_len();
         self.sent.saturating_sub(1) / step * step.get()
+    }
+
+    /// Returns the bytes of that packet.
+    pub(super) fn last_packet(&self) -> Range {
+        let start = self.last_offset();
+        self.piece(start, start.saturating_add(1))
     }
 
     pub(super) fn segment_transfer(&self, id: Id, base: Id) -> TransferId {

@@ -159,6 +159,10 @@ impl<T: Types> Peer<T> {
         };
         self.budget.release(outgoing.charged);
         self.rtt.answered();
+        if !outgoing.probe {
+            // What came in vain took a place on the wire, as what is lost does.
+            self.budget.lost(now, self.rtt.smoothed());
+        }
         // It cannot begin anew when its beginning is gone: the receiver had it, and gave it up.
         if outgoing.held > 0 {
             return host.ended(outgoing.message, Outcome::TimedOut);

@@ -3,7 +3,10 @@
 //! Messages on their way from a peer.
 
 use super::{
-    incoming::Incoming,
+    incoming::{
+        Incoming,
+        Shape, //
+    },
     Verdict, //
 };
 use crate::{
@@ -217,6 +220,8 @@ impl<T: Types> Receiving<T> {
     }
 
     /// Handles a part of a message.
+    ///
+    /// All of it, if it came in one piece, is as good as a message of one packet.
     pub(super) fn take_segment(
         &mut self,
         now: Instant,
@@ -230,7 +235,11 @@ impl<T: Types> Receiving<T> {
         if let Some(verdict) = self.ended(now, id, segment.reliable.answer) {
             return verdict;
         }
-        let at = match self.find_or_begin(now, segment, ports, &chunk, host) {
+        let known = self.position(id);
+        if known.is_none() && chunk.len() == segment.total as usize {
+            return self.take_piece(now, id, ports, chunk, host);
+        }
+        let at = match self.find_or_begin(now, known, segment, ports, &chunk, host) {
             Ok(at) => at,
             Err(verdict) => return verdict,
         };
@@ -263,6 +272,25 @@ impl<T: Types> Receiving<T> {
         }
     }
 
+    /// Handles a message of several packets that came in one piece.
+    fn take_piece(
+        &mut self,
+        now: Instant,
+        id: Id,
+        ports: Ports,
+        chunk: T::Chunk,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        let (len, each) = (chunk.len() as u32, chunk.step() as u32);
+        if !Shape::new(len).admit(0, len, each) {
+            return Verdict::Invalid;
+        }
+        match host.deliver(ports, chunk) {
+            Ok(()) => self.finish(now, id),
+            Err(unwilling) => self.turn_away(id, unwilling),
+        }
+    }
+
     /// Lets the peer send a message up to `limit`.
     pub(super) fn grant(&mut self, now: Instant, id: Id, limit: u32, rtt: &Rtt) {
         let at = self.position(id);
@@ -272,20 +300,20 @@ impl<T: Types> Receiving<T> {
         }
     }
 
-    /// Finds the message that a packet belongs to, or begins it.
+    /// Finds the message that packets belong to, which may be `known`, or begins it.
     fn find_or_begin(
         &mut self,
         now: Instant,
+        known: Option<usize>,
         segment: &Segment,
         ports: Ports,
         chunk: &T::Chunk,
         host: &mut impl Host<T>,
     ) -> Result<usize, Verdict> {
-        let len = chunk.len() as u32;
         let id = segment.transfer.id;
-        if let Some(at) = self.position(id) {
+        if let Some(at) = known {
             let known = self.incoming.get_mut(at);
-            return match known.is_some_and(|known| known.admit(segment, ports, len)) {
+            return match known.is_some_and(|known| known.admit(segment, ports, chunk)) {
                 true => Ok(at),
                 false => Err(Verdict::Invalid),
             };
@@ -299,7 +327,7 @@ impl<T: Types> Receiving<T> {
             Err(unwilling) => return Err(self.turn_away(id, unwilling)),
         };
         let mut incoming = Incoming::new(now, segment, ports, room);
-        if !incoming.admit(segment, ports, len) {
+        if !incoming.admit(segment, ports, chunk) {
             return Err(Verdict::Invalid);
         }
         let at = self.incoming.len();

@@ -26,6 +26,7 @@ use crate::{
             OLDEST_EACH, //
         },
         rtt::Rtt,
+        runs::Range,
         time::Instant,
         window::Window, //
     },
@@ -266,16 +267,16 @@ pub(super) fn fail_some<T: Types>(
 }
 
 impl<T: Types> Peer<T> {
-    /// Sends again what seems to be lost, if the budget allows it.
+    /// Sends again what seems to be lost, if the budget allows it; returns how many packets.
     pub(super) fn transmit_again(
         &mut self,
         now: Instant,
         tag: u32,
         host: &mut impl Host<T>,
-    ) -> bool {
+    ) -> u32 {
         loop {
             let Some(&id) = self.sending.again.front() else {
-                return false;
+                return 0;
             };
             let Some(outgoing) = self.sending.window.get_mut(id) else {
                 self.sending.again.pop_front();
@@ -285,21 +286,21 @@ impl<T: Types> Peer<T> {
             if single {
                 let len = outgoing.message.len();
                 if !self.budget.allows(len) {
-                    return false;
+                    return 0;
                 }
                 self.budget.spend(len);
                 outgoing.charged = len;
             }
             outgoing.repeated = true;
+            let last = outgoing.last_packet();
             self.sending.again.pop_front();
             let _ = self.sending.flight.push_back((id, now), GFP_ATOMIC);
             if single {
                 self.send_message(now, tag, id, true, host);
             } else {
-                let offset = self.sending.window.get(id).map_or(0, Outgoing::last_offset);
-                self.send_segment(now, tag, id, offset, true, host);
+                self.send_segments(now, tag, id, last, true, host);
             }
-            return true;
+            return 1;
         }
     }
 
@@ -333,31 +334,31 @@ impl<T: Types> Peer<T> {
         }
     }
 
-    /// Begins a transfer, if the budget allows it.
-    pub(super) fn transmit_new(&mut self, now: Instant, tag: u32, host: &mut impl Host<T>) -> bool {
+    /// Begins a transfer, if the budget allows it; returns how many packets were sent.
+    pub(super) fn transmit_new(&mut self, now: Instant, tag: u32, host: &mut impl Host<T>) -> u32 {
         if let Some(first) = self.sending.short.front() {
             let len = first.message.len();
             if self.sending.window.is_full() || !self.budget.allows(len) {
-                return false;
+                return 0;
             }
             let Some(waiting) = self.sending.short.pop_front() else {
-                return false;
+                return 0;
             };
             return match self.sending.begin(now, waiting, len) {
                 Ok(id) => {
                     self.budget.spend(len);
                     self.send_message(now, tag, id, false, host);
-                    true
+                    1
                 }
                 Err(waiting) => {
                     // It has lost its place, but not more: a timer tries again.
                     let _ = self.sending.short.push_back(waiting, GFP_ATOMIC);
-                    false
+                    0
                 }
             };
         }
         self.begin_long(now)
-            .is_some_and(|id| self.continue_with(now, tag, id, host))
+            .map_or(0, |id| self.continue_with(now, tag, id, host))
     }
 
     /// Begins the transfer of a message that takes several packets.
@@ -373,7 +374,7 @@ impl<T: Types> Peer<T> {
         }
         let unasked = match waiting.probe {
             true => 0,
-            false => self.budget.room_for_long() / step * step.get(),
+            false => self.budget.room_for_long(len) / step * step.get(),
         };
         let unasked = unasked.max(step.get()).min(len);
         let waiting = self.sending.long.remove(at).ok()?;
@@ -390,43 +391,42 @@ impl<T: Types> Peer<T> {
         }
     }
 
-    /// Sends a packet of the transfer whose turn it is.
-    pub(super) fn transmit_segment(
+    /// Sends a piece of the transfer whose turn it is; returns how many packets.
+    pub(super) fn transmit_segments(
         &mut self,
         now: Instant,
         tag: u32,
         host: &mut impl Host<T>,
-    ) -> bool {
+    ) -> u32 {
         while let Some(at) = self.sending.choose() {
             let Some(&id) = self.sending.active.get(at) else {
-                return false;
+                return 0;
             };
-            if self.continue_with(now, tag, id, host) {
-                return true;
+            match self.continue_with(now, tag, id, host) {
+                0 => drop(self.sending.active.remove(at)),
+                packets => return packets,
             }
-            let _ = self.sending.active.remove(at);
         }
-        false
+        0
     }
 
-    /// Sends the next packet of a transfer, if there is one.
+    /// Sends the next piece of a transfer, if there is one; returns how many packets.
     pub(super) fn continue_with(
         &mut self,
         now: Instant,
         tag: u32,
         id: Id,
         host: &mut impl Host<T>,
-    ) -> bool {
+    ) -> u32 {
         let Some(outgoing) = self.sending.window.get_mut(id) else {
-            return false;
+            return 0;
         };
-        match outgoing.next_offset() {
-            Some(offset) => {
-                self.send_segment(now, tag, id, offset, false, host);
-                true
-            }
-            None => false,
-        }
+        let Some(piece) = outgoing.next_piece() else {
+            return 0;
+        };
+        let packets = outgoing.packets(piece);
+        self.send_segments(now, tag, id, piece, false, host);
+        packets
     }
 
     pub(super) fn send_message(
@@ -448,12 +448,12 @@ impl<T: Types> Peer<T> {
         }
     }
 
-    pub(super) fn send_segment(
+    pub(super) fn send_segments(
         &mut self,
         now: Instant,
         tag: u32,
         id: Id,
-        offset: u32,
+        piece: Range,
         answer: bool,
         host: &mut impl Host<T>,
     ) {
@@ -464,11 +464,11 @@ impl<T: Types> Peer<T> {
             let segment = Segment {
                 reliable,
                 transfer: outgoing.segment_transfer(id, base),
-                offset,
+                offset: piece.start,
                 total: outgoing.message.len(),
                 unasked: outgoing.unasked,
             };
-            host.transmit(Packet::Segment(segment, &mut outgoing.message));
+            host.transmit(Packet::Segment(segment, piece.end, &mut outgoing.message));
         }
     }
 }
