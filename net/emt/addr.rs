@@ -47,12 +47,13 @@ impl LinkAddr {
     /// Returns the address as the low 48 bits of a number.
     pub(crate) const fn to_bits(self) -> u64 {
         let [a, b, c, d, e, f] = self.0;
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        // The order in which most machines have nothing to do.
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
     }
 
     /// The inverse of [`to_bits`](Self::to_bits).
     pub(crate) const fn from_bits(bits: u64) -> Self {
-        let [_, _, a, b, c, d, e, f] = bits.to_be_bytes();
+        let [a, b, c, d, e, f, _, _] = bits.to_le_bytes();
         Self([a, b, c, d, e, f])
     }
 }
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn an_address_survives_being_a_number() {
         let link = LinkAddr::new([0x02, 0x11, 0x22, 0x33, 0x44, 0x55]);
-        assert_eq!(link.to_bits(), 0x0211_2233_4455);
+        assert_eq!(link.to_bits(), 0x5544_3322_1102);
         assert_eq!(LinkAddr::from_bits(link.to_bits()), link);
         assert_eq!(LinkAddr::from_bits(0), LinkAddr::new([0; 6]));
     }

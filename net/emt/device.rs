@@ -64,6 +64,8 @@ pub(crate) struct Link {
     /// The device's address as a number. Asking the device is no cheaper than a call.
     address: Atomic<u64>,
     counters: Counters<COUNTERS>,
+    /// What the namespace has of these, once the device is disabled.
+    retired: [Atomic<u64>; COUNTERS],
     /// Set when the device is being disabled: no more stations.
     closed: Atomic<bool>,
     /// Whom reliable messages go to and come from.
@@ -86,6 +88,7 @@ impl Link {
             loopback: dev.is_loopback(),
             address: Atomic::new(address.to_bits()),
             counters: Counters::new()?,
+            retired: [const { Atomic::new(0) }; COUNTERS],
             closed: Atomic::new(false),
             stations <- Stations::new(),
             grants <- new_spinlock_bh!(Grants::new(), "emt_grants"),
@@ -129,12 +132,24 @@ impl Link {
     pub(crate) fn counters(&self) -> [u64; COUNTERS] {
         self.counters.sums()
     }
+
+    /// Gives the namespace what was counted and it does not have yet. One thread at a time.
+    fn retire(&self) {
+        let mut sums = self.counters();
+        for (sum, retired) in sums.iter_mut().zip(&self.retired) {
+            let before = retired.load(Relaxed);
+            retired.store(*sum, Relaxed);
+            *sum = sum.wrapping_sub(before);
+        }
+        self.netns.retire(sums);
+    }
 }
 
 #[pinned_drop]
 impl PinnedDrop for Link {
     fn drop(self: Pin<&mut Self>) {
-        self.netns.retire(self.counters());
+        // What was still under way when it was disabled.
+        self.retire();
     }
 }
 
@@ -189,7 +204,7 @@ impl Drop for Enabled {
 ///
 /// Fails with [`EOPNOTSUPP`] if it is not an Ethernet, with [`EEXIST`] if it is enabled, and with
 /// [`ENOMEM`]. May sleep.
-pub(crate) fn enable(netns: Arc<Netns>, dev: &Device, _rtnl: &Rtnl) -> Result {
+pub(crate) fn enable(netns: Arc<Netns>, dev: &Device, rtnl: &Rtnl) -> Result {
     let address = dev.ethernet_address().ok_or(EOPNOTSUPP)?;
     // Looked up first so that a device never has two handlers, not even for a moment.
     if netns.link(dev.ifindex()).is_some() {
@@ -200,7 +215,7 @@ pub(crate) fn enable(netns: Arc<Netns>, dev: &Device, _rtnl: &Rtnl) -> Result {
         GFP_KERNEL,
     )?;
     netns
-        .insert(Enabled::new(link)?)
+        .insert(Enabled::new(link)?, rtnl)
         .map_err(|(_enabled, error)| error)
 }
 
@@ -209,8 +224,11 @@ pub(crate) fn enable(netns: Arc<Netns>, dev: &Device, _rtnl: &Rtnl) -> Result {
 /// Fails with [`ENODEV`] if it does not. May sleep.
 pub(crate) fn disable(netns: &Netns, ifindex: i32, _rtnl: &Rtnl) -> Result {
     let enabled = netns.remove(ifindex).ok_or(ENODEV)?;
+    let link = enabled.link().clone();
     // Waits until no packet is being received from it.
     drop(enabled);
+    // Who finds it under RCU keeps it for a while.
+    link.retire();
     report_down::<Dgram>(netns, ifindex);
     report_down::<Rdm>(netns, ifindex);
     Ok(())

@@ -47,6 +47,8 @@ pub(crate) fn drive<R>(
     let result = call(&mut state.peer, now, &mut host);
     let deadline = if state.peer.transmit(now, BURST, &mut host) {
         now
+    } else if station.wakes_before(state.peer.soonest(now)) {
+        Instant::NEVER
     } else if state.peer.is_quiet() {
         station::expiry(&state.peer)
     } else {

@@ -118,15 +118,17 @@ fn check(skb: &mut SkBuff) -> Result<(Header, Addresses), Refusal> {
     if !addresses.are_plausible() {
         return Err(Refusal::BadAddress);
     }
-    skb.trim(usize::from(header.length)).map_err(|error| {
-        // The other error is a checksum to be filled in where the packet is cut off.
-        if error == ENOMEM {
-            Refusal::NoMemory
-        } else {
-            Refusal::BadChecksum
-        }
-    })?;
-    if !skb.checksum_is_valid(addresses.memory_sum()) {
+    if skb.len() > usize::from(header.length) {
+        skb.trim(usize::from(header.length)).map_err(|error| {
+            // The other error is a checksum to be filled in where the packet is cut off.
+            if error == ENOMEM {
+                Refusal::NoMemory
+            } else {
+                Refusal::BadChecksum
+            }
+        })?;
+    }
+    if !skb.checksum_is_valid(|| addresses.memory_sum()) {
         return Err(Refusal::BadChecksum);
     }
     Ok((header, addresses))

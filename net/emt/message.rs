@@ -79,6 +79,16 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
+    /// Leaves a message of `len` bytes, which are one packet, whole.
+    pub(crate) fn none(len: u32) -> Self {
+        Self {
+            len,
+            segment_len: NonZeroU32::new(len).unwrap_or(NonZeroU32::MIN),
+            together: 1,
+            in_one_piece: false,
+        }
+    }
+
     /// Cuts a message of `len` bytes into packets of `segment_len` bytes each, but for the last,
     /// which can go out `in_one_piece`.
     pub(crate) fn new(len: u32, segment_len: NonZeroU32, in_one_piece: bool) -> Self {
@@ -113,17 +123,18 @@ struct Rest {
 }
 
 impl Outgoing {
-    /// Makes a message from its pieces, which are charged to `sock`.
+    /// Makes a message from its pieces, the first and the `rest`, which are charged to `sock`.
     ///
     /// Fails with [`ENOMEM`]. May sleep.
+    #[inline]
     pub(crate) fn new(
         sock: &Sock<Rdm>,
         to: &Endpoint,
-        mut list: SkBuffList,
+        mut first: SkBuff,
+        rest: SkBuffList,
         cut: &Cut,
         cookie: u32,
     ) -> Result<Self> {
-        let mut first = list.pop_front().ok_or(EINVAL)?;
         first.set_cb(Note {
             timeout: sock.user_timeout(),
             len: cut.len,
@@ -137,9 +148,9 @@ impl Outgoing {
             in_one_piece: cut.in_one_piece.into(),
             reserved: 0,
         });
-        let rest = match list.len() {
+        let rest = match rest.len() {
             0 => None,
-            _ => Some(KBox::new(Rest::new(list, cut)?, GFP_KERNEL)?),
+            _ => Some(KBox::new(Rest::new(rest, cut)?, GFP_KERNEL)?),
         };
         Ok(Self {
             first: retain(first, cut)?,
@@ -174,16 +185,18 @@ impl Outgoing {
             .ok()
     }
 
-    /// Frees the message, and tells the user what has become of it.
-    pub(crate) fn end(self, outcome: Outcome) {
+    /// Tells the user what has become of the message.
+    pub(crate) fn report(&self, outcome: Outcome) {
         if let Some(sock) = self.first.sender::<Rdm>().filter(|sock| !sock.is_dead()) {
             self.tell(sock, outcome);
         }
-        if outcome == Outcome::Delivered {
-            self.first.consume();
-            if let Some(mut rest) = self.rest {
-                rest.consume(usize::MAX);
-            }
+    }
+
+    /// Frees the message, which was delivered.
+    pub(crate) fn consume(self) {
+        self.first.consume();
+        if let Some(mut rest) = self.rest {
+            rest.consume(usize::MAX);
         }
     }
 
@@ -258,6 +271,7 @@ impl Rest {
     }
 }
 
+#[inline]
 fn retain(skb: SkBuff, cut: &Cut) -> Result<RetainedSkBuff> {
     let retained = match u16::try_from(cut.segment_len.get()).ok().and_then(NonZeroU16::new) {
         Some(segment_len) if skb.len() > segment_len.get().into() => skb.retain_segments(segment_len),

@@ -34,6 +34,7 @@ use crate::{
 use kernel::{
     alloc::kvec::InsertError,
     net::{
+        device::Rtnl,
         namespace::{
             PerNamespace,
             State, //
@@ -47,8 +48,10 @@ use kernel::{
             Relaxed, //
         },
         new_spinlock_bh,
+        rcu,
         Arc,
         ArcBorrow,
+        RcuTable,
         SpinLockBh, //
     },
     time::{
@@ -64,12 +67,18 @@ pub(crate) static NETNS: PerNamespace<Netns> = PerNamespace::new();
 /// Buckets of the table of sockets, 2 KiB for each namespace. A bucket has at most 256 ports.
 pub(crate) const BUCKETS: usize = 256;
 
+/// Buckets of the table of devices.
+const LINK_BUCKETS: usize = 16;
+
 /// EMT in one network namespace.
 #[pin_data]
 pub(crate) struct Netns {
     /// The devices that carry EMT, in the order of their interface indices.
     #[pin]
     links: SpinLockBh<KVec<Enabled>>,
+    /// The same devices, to be found without a lock.
+    #[pin]
+    by_index: RcuTable<Link, LINK_BUCKETS>,
     /// The bound datagram sockets, by port.
     #[pin]
     pub(crate) dgrams: SockTable<Dgram, BUCKETS>,
@@ -94,6 +103,7 @@ impl State for Netns {
     fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             links <- new_spinlock_bh!(KVec::new(), "emt_links"),
+            by_index <- RcuTable::new(),
             dgrams <- SockTable::new(),
             rdms <- SockTable::new(),
             generation: Atomic::new(1),
@@ -110,6 +120,7 @@ impl State for Netns {
             this.changed();
             core::mem::take(&mut *links)
         };
+        this.by_index.drain().for_each(drop);
         drop(enabled);
     }
 }
@@ -150,12 +161,24 @@ impl Route {
 impl Netns {
     /// Adds a device; hands it back, since dropping it sleeps, with [`EEXIST`] if it is there or
     /// with [`ENOMEM`].
-    pub(crate) fn insert(&self, enabled: Enabled) -> Result<(), (Enabled, Error)> {
+    pub(crate) fn insert(&self, enabled: Enabled, _rtnl: &Rtnl) -> Result<(), (Enabled, Error)> {
+        let (key, link) = (index_key(enabled.ifindex()), enabled.link().clone());
+        match self.by_index.get_or_insert(key, link.clone(), GFP_KERNEL) {
+            Err(error) => return Err((enabled, error.into())),
+            Ok(known) if !core::ptr::eq(&*known, &*link) => return Err((enabled, EEXIST)),
+            Ok(_) => {}
+        }
+        self.insert_link(enabled).inspect_err(|_| {
+            self.by_index.remove(key, &link);
+        })
+    }
+
+    fn insert_link(&self, enabled: Enabled) -> Result<(), (Enabled, Error)> {
         let mut links = self.links.lock();
         let Err(at) = position(&links, enabled.ifindex()) else {
             return Err((enabled, EEXIST));
         };
-        // The RTNL may be held, but not long; there is no sleeping under the table's lock.
+        // There is no sleeping under the table's lock.
         if links.reserve(1, GFP_ATOMIC).is_err() {
             return Err((enabled, ENOMEM));
         }
@@ -171,10 +194,24 @@ impl Netns {
 
     /// Takes a device out. What is returned sleeps when it is dropped.
     pub(crate) fn remove(&self, ifindex: i32) -> Option<Enabled> {
-        let mut links = self.links.lock();
-        let at = position(&links, ifindex).ok()?;
-        self.changed();
-        links.remove(at).ok()
+        let enabled = {
+            let mut links = self.links.lock();
+            let at = position(&links, ifindex).ok()?;
+            self.changed();
+            links.remove(at).ok()?
+        };
+        self.by_index.remove(index_key(ifindex), enabled.link());
+        Some(enabled)
+    }
+
+    /// Finds a device by its interface index, without a lock.
+    #[inline]
+    pub(crate) fn link_at<'a>(
+        &'a self,
+        ifindex: i32,
+        guard: &'a rcu::Guard,
+    ) -> Option<&'a Arc<Link>> {
+        self.by_index.get(index_key(ifindex), guard)
     }
 
     /// Takes note that the table of devices changes. Its lock is held.
@@ -291,6 +328,12 @@ impl Netns {
             local: owner.is_some(),
         })
     }
+}
+
+/// Returns the key of a device in the table that is read without a lock.
+fn index_key(ifindex: i32) -> u64 {
+    // Never negative.
+    ifindex as u64
 }
 
 /// Returns where in the table the device with `ifindex` is, or where it would be.

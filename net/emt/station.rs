@@ -18,7 +18,10 @@ use crate::{
             SECOND, //
         },
     },
-    netns::Way,
+    netns::{
+        Netns,
+        Way, //
+    },
     socket::rdm::Rdm,
     transport::Transport, //
 };
@@ -34,7 +37,6 @@ use kernel::{
         new_spinlock_bh,
         rcu,
         Arc,
-        ArcBorrow,
         RcuTable,
         SpinLockBh, //
     },
@@ -99,20 +101,36 @@ impl Station {
         })
     }
 
+    /// Returns whether the timer goes off at `deadline` or before.
+    pub(crate) fn wakes_before(&self, deadline: Instant) -> bool {
+        self.armed.load(Relaxed) <= deadline.0
+    }
+
     /// Sees to it that the timer goes off at `deadline` or before.
+    #[inline]
     pub(crate) fn wake_by(this: &Arc<Timed<Self>>, deadline: Instant) {
-        if deadline.0 >= this.armed.load(Relaxed) {
-            return;
+        if deadline != Instant::NEVER && deadline.0 < this.armed.load(Relaxed) {
+            Self::wake_earlier(this, deadline);
         }
+    }
+
+    #[inline(never)]
+    fn wake_earlier(this: &Arc<Timed<Self>>, deadline: Instant) {
         this.armed.store(deadline.0, Relaxed);
         Timed::arm_before(this, this.link.netns().clock(deadline));
+    }
+
+    /// Returns whether it is known to be reached through its own device.
+    #[inline]
+    fn is_outward(&self) -> bool {
+        self.outward.load(Relaxed) == self.link.netns().generation()
     }
 
     /// Calls `emit` with the way to the station, if there is one.
     pub(crate) fn with_way(&self, emit: impl FnOnce(Way<'_>)) {
         let netns = self.link.netns();
         let generation = netns.generation();
-        if self.outward.load(Relaxed) == generation {
+        if self.is_outward() {
             return emit(Way {
                 link: &self.link,
                 from: self.link.address(),
@@ -174,13 +192,36 @@ pub(crate) fn find<'a>(
     link: &'a Link,
     addr: LinkAddr,
     guard: &'a rcu::Guard,
-) -> Option<ArcBorrow<'a, Timed<Station>>> {
+) -> Option<&'a Arc<Timed<Station>>> {
     link.stations.get(addr.to_bits(), guard)
+}
+
+/// Finds the station that a message goes to, or begins to have to do with it.
+///
+/// As [`Netns::route`] finds the way; [`ENOBUFS`] and [`ENETDOWN`] as [`get`] has them. May sleep.
+pub(crate) fn resolve(netns: &Netns, ifindex: i32, addr: LinkAddr) -> Result<Arc<Timed<Station>>> {
+    {
+        let guard = rcu::read_lock();
+        let known = netns
+            .link_at(ifindex, &guard)
+            .and_then(|link| find(link, addr, &guard));
+        if let Some(station) = known.filter(|station| station.is_outward()) {
+            return Ok(station.clone());
+        }
+    }
+    let route = netns.route(ifindex, addr)?;
+    // It may be this host, by another device than the one that leads to it.
+    let link = if route.link.ifindex() == route.ifindex {
+        route.link
+    } else {
+        netns.link(route.ifindex).ok_or(ENODEV)?
+    };
+    get(&link, addr, false, GFP_KERNEL)
 }
 
 /// Finds a station, to keep it.
 pub(crate) fn known(link: &Link, addr: LinkAddr) -> Option<Arc<Timed<Station>>> {
-    find(link, addr, &rcu::read_lock()).map(Arc::from)
+    find(link, addr, &rcu::read_lock()).cloned()
 }
 
 /// Finds a station, or begins to have to do with it.
@@ -225,8 +266,7 @@ pub(crate) fn close_all(link: &Link) {
 pub(crate) fn refuse(link: &Link, sock: &Sock<Rdm>) {
     let guard = rcu::read_lock();
     for station in link.stations.iter(&guard) {
-        let station = Arc::from(station);
-        drive::drive(&station, |peer, _, host| {
+        drive::drive(station, |peer, _, host| {
             peer.refuse(host, |room| room.is_of(sock))
         });
     }

@@ -72,6 +72,10 @@ pub(crate) struct Surroundings<'a> {
     now: Instant,
     packets: SkBuffList,
     granted: Granted,
+    /// The last message that the peer was found to have. It is freed when all else is done: that
+    /// wakes who waits for room to send, and costs more while the reader sleeps who has just got
+    /// a message.
+    delivered: Option<Outgoing>,
 }
 
 /// Who was granted what; mostly nobody, which costs nothing.
@@ -87,6 +91,7 @@ impl<'a> Surroundings<'a> {
             now,
             packets: SkBuffList::new(),
             granted: None,
+            delivered: None,
         }
     }
 
@@ -95,17 +100,24 @@ impl<'a> Surroundings<'a> {
         self.granted.take()
     }
 
-    /// Sends the packets.
+    /// Sends the packets, and frees what was delivered.
+    #[inline]
     pub(crate) fn flush(&mut self) {
-        if self.packets.is_empty() {
-            return;
+        if let Some(message) = self.delivered.take() {
+            message.consume();
         }
-        let link = &self.station.link;
-        let packets = core::mem::take(&mut self.packets);
-        self.station.with_way(|way| {
-            let emit = |skb| match output::emit(way, skb, self.station.addr) {
-                Ok(()) => link.count(Counter::TxPackets, 1),
-                Err(_) => link.count(Counter::TxErrors, 1),
+        if !self.packets.is_empty() {
+            self.emit_packets();
+        }
+    }
+
+    #[inline(never)]
+    fn emit_packets(&mut self) {
+        let (station, packets) = (self.station, &mut self.packets);
+        station.with_way(|way| {
+            let emit = |skb| match output::emit(way, skb, station.addr) {
+                Ok(()) => station.link.count(Counter::TxPackets, 1),
+                Err(_) => station.link.count(Counter::TxErrors, 1),
             };
             match packets.len() {
                 1 => packets.for_each(emit),
@@ -233,7 +245,12 @@ impl Host<Transport> for Surroundings<'_> {
     }
 
     fn ended(&mut self, message: Outgoing, outcome: Outcome) {
-        message.end(outcome);
+        message.report(outcome);
+        if outcome == Outcome::Delivered {
+            if let Some(before) = self.delivered.replace(message) {
+                before.consume();
+            }
+        }
     }
 
     fn progress(&mut self, id: Id, progress: Progress) {

@@ -27,6 +27,12 @@ use crate::{
     addr::LinkAddr,
     error::Refusal, //
 };
+use zerocopy_derive::{
+    FromBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned, //
+};
 
 /// The EtherType: the first local experimental one, until one is assigned (`ETH_P_EMT`).
 pub(crate) const ETHERTYPE: u16 = 0x88b5;
@@ -209,6 +215,14 @@ fn set_length(header: &mut [u8; HEADER_LEN], length: u16) {
     [*high, *low] = length.to_be_bytes();
 }
 
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct RawAddresses {
+    to: [u8; 6],
+    from: [u8; 6],
+    _ethertype: [u8; 2],
+}
+
 /// The addresses of a frame, which the checksum covers as well.
 ///
 /// They are not part of the packet, but a datagram that came from somewhere else than it says is
@@ -224,10 +238,11 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// Reads the addresses of an Ethernet header.
     pub(crate) fn parse(header: &[u8; ETHERNET_LEN]) -> Self {
-        let [t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5, _, _] = *header;
+        // Not byte by byte, which is how it would be compiled.
+        let raw: RawAddresses = zerocopy::transmute!(*header);
         Self {
-            to: LinkAddr::new([t0, t1, t2, t3, t4, t5]),
-            from: LinkAddr::new([f0, f1, f2, f3, f4, f5]),
+            to: LinkAddr::new(raw.to),
+            from: LinkAddr::new(raw.from),
         }
     }
 

@@ -60,6 +60,14 @@ impl Budget {
         self.used = self.used.saturating_add(len);
     }
 
+    /// As [`spend`](Self::spend); returns whether as many once more may not be sent, so that an
+    /// acknowledgment should not be held back.
+    #[inline]
+    pub(crate) fn spend_last(&mut self, len: u32) -> bool {
+        self.spend(len);
+        self.room() < len
+    }
+
     /// Takes note that `len` bytes are no longer under way, whatever became of them.
     pub(crate) fn release(&mut self, len: u32) {
         self.used = self.used.saturating_sub(len);
@@ -116,6 +124,14 @@ mod tests {
         assert!(!budget.allows(1));
         budget.release(u32::MAX);
         assert!(budget.allows(1));
+    }
+
+    #[test]
+    fn who_uses_it_up_wants_an_answer() {
+        let mut budget = Budget::new();
+        let count = FIRST_WINDOW / 1000;
+        assert!((1..count).all(|_| !budget.spend_last(1000)));
+        assert!(budget.spend_last(1000));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) const MAX_MESSAGE: u32 = 16 << 20;
 pub(crate) const ACK_DELAY: Nanos = 500 * MICROSECOND;
 
 /// After so many finished transfers an acknowledgment does not wait.
-pub(crate) const ACK_EVERY: u32 = 16;
+pub(crate) const ACK_EVERY: u32 = 32;
 
 /// How long to wait for an answer where no round trip has been measured.
 pub(crate) const FIRST_RTO: Nanos = 20 * MILLISECOND;

@@ -40,7 +40,9 @@ use super::{
     },
     id::Id,
     limits::{
+        ACK_DELAY,
         CONFIRM_AFTER,
+        REORDERING,
         WINDOW, //
     },
     rtt::Rtt,
@@ -200,6 +202,20 @@ impl<T: Types> Peer<T> {
         self.offered = None;
     }
 
+    /// Returns the time before which no [`deadline`](Self::deadline) is set at `now`, unless packets
+    /// are left to be sent.
+    ///
+    /// Who is woken before that anyway need not ask for the deadline. An old one that moves closer,
+    /// as does that of a retransmission when the peer answers after all, is late by no more.
+    #[inline]
+    pub(crate) fn soonest(&self, now: Instant) -> Instant {
+        let after = match self.receiving.len() {
+            0 => ACK_DELAY,
+            _ => REORDERING,
+        };
+        now.plus(after)
+    }
+
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called.
     pub(crate) fn deadline(&self) -> Instant {
         let greeting = match self.state {
@@ -230,9 +246,11 @@ impl<T: Types> Peer<T> {
         let wanted = self.sending.has_more()
             || self.receiving.has_blocks()
             || self.receiving.unacknowledged.due() <= now;
-        if !wanted {
-            return false;
-        }
+        wanted && self.transmit_pieces(now, count, host)
+    }
+
+    #[inline(never)]
+    fn transmit_pieces(&mut self, now: Instant, count: u32, host: &mut impl Host<T>) -> bool {
         let mut left = count;
         while left > 0 {
             match self.transmit_piece(now, host) {

@@ -52,7 +52,10 @@ use crate::{
 use kernel::{
     net::SkBuff,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        rcu,
+        Arc, //
+    },
 };
 
 /// Takes a packet to its station; returns how many new bytes of a message it has brought, if it is
@@ -107,8 +110,9 @@ fn hello(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<
 fn reset(link: &Arc<Link>, skb: SkBuff, addresses: &Addresses) -> Result<Option<usize>, Refused> {
     let (skb, own) = own::<RESET_LEN, _>(skb)?;
     let reset = Reset::parse(own);
-    let verdict = station::known(link, addresses.from).and_then(|station| {
-        drive::drive(&station, |peer, now, host| {
+    let guard = rcu::read_lock();
+    let verdict = station::find(link, addresses.from, &guard).and_then(|station| {
+        drive::drive(station, |peer, now, host| {
             peer.handle_reset(now, &reset, host)
         })
     });
@@ -219,8 +223,8 @@ fn to_station(
     tag: u32,
     call: impl FnOnce(&mut Peer<Transport>, Instant, &mut Surroundings<'_>) -> Verdict,
 ) -> Option<Verdict> {
-    match station::known(link, addresses.from) {
-        Some(station) => drive::drive(&station, call),
+    match station::find(link, addresses.from, &rcu::read_lock()) {
+        Some(station) => drive::drive(station, call),
         None => {
             output::send_reset(link, addresses.from, &Reset { tag });
             None

@@ -20,6 +20,7 @@ use crate::{
         SockaddrEmt,
         AF_EMT, //
     },
+    device::Link,
     drive,
     engine::{
         host::{
@@ -44,10 +45,7 @@ use crate::{
         Cut,
         Outgoing, //
     },
-    netns::{
-        Netns,
-        Route, //
-    },
+    netns::Netns,
     station,
     transport::HEADROOM,
     wire::{
@@ -77,6 +75,7 @@ use kernel::{
         },
         DropReason,
         SkBuff,
+        SkBuffList,
         Sock,
         SockAddr, //
     },
@@ -338,9 +337,10 @@ pub(crate) fn complete(mut room: Room, source: Endpoint, message: Bytes) -> Resu
 ///
 /// [`EMSGSIZE`] if it is longer than the administrator allows, or than one packet where the device
 /// takes only very short ones.
-fn segment_len(netns: &Netns, route: &Route, len: usize) -> Result<NonZeroU32> {
-    let room = |kind: Kind| (route.max_payload + HEADER_LEN).saturating_sub(kind.header_len());
-    if len == 0 || len > netns.max_message() as usize {
+fn segment_len(link: &Link, len: usize) -> Result<NonZeroU32> {
+    let packet = link.max_payload() + HEADER_LEN;
+    let room = |kind: Kind| packet.saturating_sub(kind.header_len());
+    if len == 0 || len > link.netns().max_message() as usize {
         return Err(EMSGSIZE);
     }
     let step = match room(Kind::Segment) {
@@ -359,27 +359,26 @@ fn send(sock: &Sock<Rdm>, to: &Endpoint, msg: &mut SendMsg<'_>) -> Result<usize>
     let netns = sock.bound.netns();
     let len = msg.len();
     sock.wait_for_send(msg)?;
-    let route = netns.route(to.ifindex, to.link)?;
-    let step = segment_len(netns, &route, len)?;
+    let mut station = station::resolve(netns, to.ifindex, to.link)?;
+    let step = segment_len(&station.link, len)?;
     let cookie = msg
         .control::<u32>(uapi::SOL_EMT as c_int, uapi::EMT_COOKIE as c_int)?
         .unwrap_or(0);
     // Less than the longest message.
-    let cut = Cut::new(len as u32, step, route.link.device().has_gso());
-    let pieces = sock.send_skbs::<HEADROOM>(msg, cut.piece_len())?;
+    let (first, rest, cut) = if len <= step.get() as usize {
+        let packet = sock.send_whole::<HEADROOM>(msg)?;
+        (packet, SkBuffList::new(), Cut::none(len as u32))
+    } else {
+        let cut = Cut::new(len as u32, step, station.link.device().has_gso());
+        let mut pieces = sock.send_skbs::<HEADROOM>(msg, cut.piece_len())?;
+        (pieces.pop_front().ok_or(EINVAL)?, pieces, cut)
+    };
     let to = Endpoint {
-        ifindex: route.ifindex,
+        ifindex: station.link.ifindex(),
         ..*to
     };
-    // The destination may be this host, by another device than the one that leads to it.
-    let link = if route.link.ifindex() == route.ifindex {
-        route.link
-    } else {
-        netns.link(route.ifindex).ok_or(ENODEV)?
-    };
-    let mut message = Outgoing::new(sock, &to, pieces, &cut, cookie)?;
+    let mut message = Outgoing::new(sock, &to, first, rest, &cut, cookie)?;
     loop {
-        let station = station::get(&link, to.link, false, GFP_KERNEL)?;
         let mut kept = Some(message);
         let taken = drive::drive(&station, |peer, now, host| {
             kept.take().map(|message| peer.submit(now, message, host))
@@ -387,7 +386,10 @@ fn send(sock: &Sock<Rdm>, to: &Endpoint, msg: &mut SendMsg<'_>) -> Result<usize>
         match (taken, kept) {
             (Some(Some(Ok(()))), _) => return Ok(len),
             // It was just being forgotten.
-            (None, Some(back)) => message = back,
+            (None, Some(back)) => {
+                message = back;
+                station = station::resolve(netns, to.ifindex, to.link)?;
+            }
             _ => return Err(ENOBUFS),
         }
     }

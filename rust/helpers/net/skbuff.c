@@ -76,11 +76,15 @@ rust_helper_skb_mac_header_checked(const struct sk_buff *skb, unsigned int len)
 	return skb_mac_header(skb);
 }
 
+__rust_helper bool rust_helper_skb_checksum_is_needed(struct sk_buff *skb)
+{
+	return __skb_checksum_validate_needed(skb, false, 0);
+}
+
 __rust_helper bool
 rust_helper_skb_checksum_is_valid(struct sk_buff *skb, __wsum pseudo)
 {
-	return !__skb_checksum_validate_needed(skb, false, 0) ||
-	       !__skb_checksum_validate_complete(skb, true, pseudo);
+	return !__skb_checksum_validate_complete(skb, true, pseudo);
 }
 
 __rust_helper u32 rust_helper_skb_pkt_type(const struct sk_buff *skb)

@@ -206,11 +206,22 @@ impl Iterator for SkBuffList {
     }
 }
 
+impl SkBuffList {
+    // Lists mostly end empty: it should cost no call to see that.
+    #[cold]
+    #[inline(never)]
+    fn free_all(&mut self) {
+        while let Some(skb) = self.pop_front() {
+            drop(skb);
+        }
+    }
+}
+
 impl Drop for SkBuffList {
     #[inline]
     fn drop(&mut self) {
-        while let Some(skb) = self.pop_front() {
-            drop(skb);
+        if !self.is_empty() {
+            self.free_all();
         }
     }
 }

@@ -528,12 +528,15 @@ impl SkBuff {
 
     /// Checks the Internet checksum (RFC 1071) over all data and a pseudo-header.
     ///
-    /// `pseudo` is the sum of the pseudo-header, not folded to 16 bits. Nothing is computed if the
-    /// device has found the sum right, or if the packet never left this host.
+    /// `pseudo` returns the sum of the pseudo-header, not folded to 16 bits. Nothing is computed if
+    /// the device has found the sum right, or if the packet never left this host.
     #[inline]
-    pub fn checksum_is_valid(&mut self, pseudo: u32) -> bool {
-        // SAFETY: `skb` is valid and has no other user.
-        unsafe { bindings::skb_checksum_is_valid(self.as_raw(), pseudo) }
+    pub fn checksum_is_valid(&mut self, pseudo: impl FnOnce() -> u32) -> bool {
+        // SAFETY: `skb` is valid and has no other user, for both.
+        unsafe {
+            !bindings::skb_checksum_is_needed(self.as_raw())
+                || bindings::skb_checksum_is_valid(self.as_raw(), pseudo())
+        }
     }
 
     /// Notes something on the packet, for the protocol that holds it now.
@@ -645,14 +648,14 @@ mod tests {
         let good = [0x12, 0x34, 0, 0, 0xed, 0xcb, 0, 0];
         let mut skb = SkBuff::alloc(0, 8, GFP_KERNEL)?;
         skb.put(&good)?;
-        assert!(skb.checksum_is_valid(0));
+        assert!(skb.checksum_is_valid(|| 0));
 
         for byte in 0..good.len() {
             let mut bad = good;
             bad[byte] ^= 0x10;
             let mut skb = SkBuff::alloc(0, 8, GFP_KERNEL)?;
             skb.put(&bad)?;
-            assert!(!skb.checksum_is_valid(0));
+            assert!(!skb.checksum_is_valid(|| 0));
         }
         Ok(())
     }

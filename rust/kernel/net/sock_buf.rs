@@ -147,38 +147,59 @@ impl<T: Operations> Sock<T> {
         let mut left = msg.len();
         loop {
             let len = left.min(max);
-            let linear = if len <= ONE_PAGE - HEADROOM { len } else { 0 };
-            let mut error = ENOBUFS.to_errno();
-            // SAFETY: The socket is valid, and this is process context, in which the allocation
-            // flags of sockets are good.
-            let skb = unsafe {
-                let flags = (*self.as_raw()).sk_allocation;
-                if linear == len {
-                    bindings::alloc_skb_fclone((HEADROOM + linear) as u32, flags)
-                } else {
-                    bindings::alloc_skb_with_frags(
-                        HEADROOM + linear,
-                        len - linear,
-                        bindings::PAGE_ALLOC_COSTLY_ORDER as c_int,
-                        &mut error,
-                        flags,
-                    )
-                }
-            };
-            let skb = NonNull::new(skb).ok_or_else(|| to_result(error).err().unwrap_or(ENOMEM))?;
-            // SAFETY: The packet is new and owned by nobody else. The socket is valid.
-            let skb = unsafe {
-                bindings::skb_set_owner_w(skb.as_ptr(), self.as_raw());
-                SkBuff::from_raw(skb)
-            };
-            // SAFETY: The packet is new, and was allocated with these sizes for this socket.
-            unsafe { self.fill::<HEADROOM>(&skb, linear, len - linear, msg, &cookie)? };
-            list.push_back(skb);
+            list.push_back(self.charged_skb::<HEADROOM>(msg, len, &cookie)?);
             left -= len;
             if left == 0 {
                 return Ok(list);
             }
         }
+    }
+
+    /// Makes one packet of a message, as [`send_skbs`](Self::send_skbs) does of one that is no
+    /// longer than `max`.
+    #[inline]
+    pub fn send_whole<const HEADROOM: usize>(&self, msg: &mut SendMsg<'_>) -> Result<SkBuff> {
+        const { assert!(HEADROOM <= 1024) };
+        let cookie = self.send_cookie(msg)?;
+        let len = msg.len();
+        self.charged_skb::<HEADROOM>(msg, len, &cookie)
+    }
+
+    /// Makes a packet of the next `len` bytes of a message.
+    #[inline]
+    fn charged_skb<const HEADROOM: usize>(
+        &self,
+        msg: &mut SendMsg<'_>,
+        len: usize,
+        cookie: &bindings::sockcm_cookie,
+    ) -> Result<SkBuff> {
+        let linear = if len <= ONE_PAGE - HEADROOM { len } else { 0 };
+        let mut error = ENOBUFS.to_errno();
+        // SAFETY: The socket is valid, and this is process context, in which the allocation flags
+        // of sockets are good.
+        let skb = unsafe {
+            let flags = (*self.as_raw()).sk_allocation;
+            if linear == len {
+                bindings::alloc_skb_fclone((HEADROOM + linear) as u32, flags)
+            } else {
+                bindings::alloc_skb_with_frags(
+                    HEADROOM + linear,
+                    len - linear,
+                    bindings::PAGE_ALLOC_COSTLY_ORDER as c_int,
+                    &mut error,
+                    flags,
+                )
+            }
+        };
+        let skb = NonNull::new(skb).ok_or_else(|| to_result(error).err().unwrap_or(ENOMEM))?;
+        // SAFETY: The packet is new and owned by nobody else. The socket is valid.
+        let skb = unsafe {
+            bindings::skb_set_owner_w(skb.as_ptr(), self.as_raw());
+            SkBuff::from_raw(skb)
+        };
+        // SAFETY: The packet is new, and was allocated with these sizes for this socket.
+        unsafe { self.fill::<HEADROOM>(&skb, linear, len - linear, msg, cookie)? };
+        Ok(skb)
     }
 }
 

@@ -14,7 +14,6 @@ use super::{
     new_spinlock_bh,
     rcu,
     Arc,
-    ArcBorrow,
     SpinLockBh, //
 };
 use crate::{
@@ -64,7 +63,7 @@ use core::{
 /// // Whoever was first stays.
 /// let twenty = Arc::new(20, GFP_KERNEL)?;
 /// assert_eq!(*table.get_or_insert(1, twenty, GFP_KERNEL)?, 10);
-/// assert_eq!(table.get(1, &rcu::read_lock()).map(|found| *found), Some(10));
+/// assert_eq!(table.get(1, &rcu::read_lock()).map(|found| **found), Some(10));
 ///
 /// assert!(table.remove(1, &ten));
 /// assert!(table.get(1, &rcu::read_lock()).is_none());
@@ -144,13 +143,15 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
     }
 
     /// Finds the object with `key`.
+    ///
+    /// The reference is the table's own, which it does not give up during `'a`.
     #[inline]
-    pub fn get<'a>(&'a self, key: u64, _guard: &'a rcu::Guard) -> Option<ArcBorrow<'a, T>> {
+    pub fn get<'a>(&'a self, key: u64, _guard: &'a rcu::Guard) -> Option<&'a Arc<T>> {
         // SAFETY: There is an RCU read-side critical section for `'a`.
         let mut next = unsafe { follow(self.head(key)) };
         while let Some(node) = next {
             if node.key == key {
-                return Some(node.object.as_arc_borrow());
+                return Some(&node.object);
             }
             // SAFETY: As above, and the node was in a chain.
             next = unsafe { follow(&node.next) };
@@ -278,9 +279,9 @@ pub struct Iter<'a, T: Send + Sync + 'static> {
 }
 
 impl<'a, T: Send + Sync> Iterator for Iter<'a, T> {
-    type Item = ArcBorrow<'a, T>;
+    type Item = &'a Arc<T>;
 
-    fn next(&mut self) -> Option<ArcBorrow<'a, T>> {
+    fn next(&mut self) -> Option<&'a Arc<T>> {
         let node = loop {
             match self.next {
                 Some(node) => break node,
@@ -291,7 +292,7 @@ impl<'a, T: Send + Sync> Iterator for Iter<'a, T> {
         };
         // SAFETY: As above, and the node was in a chain.
         self.next = unsafe { follow(&node.next) };
-        Some(node.object.as_arc_borrow())
+        Some(&node.object)
     }
 }
 

@@ -326,8 +326,8 @@ impl<T: Types> Peer<T> {
         let len = waiting.message.len();
         match self.sending.begin(now, waiting, len) {
             Ok(id) => {
-                self.budget.spend(len);
-                self.send_message(now, tag, id, false, host);
+                let answer = self.budget.spend_last(len);
+                self.send_message(now, tag, id, answer, host);
                 Ok(())
             }
             Err(waiting) => self.sending.wait(waiting),
@@ -346,8 +346,8 @@ impl<T: Types> Peer<T> {
             };
             return match self.sending.begin(now, waiting, len) {
                 Ok(id) => {
-                    self.budget.spend(len);
-                    self.send_message(now, tag, id, false, host);
+                    let answer = self.budget.spend_last(len);
+                    self.send_message(now, tag, id, answer, host);
                     1
                 }
                 Err(waiting) => {
