@@ -273,8 +273,13 @@ impl Rest {
 
 #[inline]
 fn retain(skb: SkBuff, cut: &Cut) -> Result<RetainedSkBuff> {
-    let retained = match u16::try_from(cut.segment_len.get()).ok().and_then(NonZeroU16::new) {
-        Some(segment_len) if skb.len() > segment_len.get().into() => skb.retain_segments(segment_len),
+    let retained = match u16::try_from(cut.segment_len.get())
+        .ok()
+        .and_then(NonZeroU16::new)
+    {
+        Some(segment_len) if skb.len() > segment_len.get().into() => {
+            skb.retain_segments(segment_len)
+        }
         _ => skb.retain(),
     };
     // It is new: nobody shares it.
@@ -341,7 +346,9 @@ impl Bytes {
     /// Takes one that may be several in one piece.
     pub(crate) fn segments(skb: SkBuff) -> Self {
         let len = skb.len() as u32;
-        let step = skb.gso_size().map_or(len, |size| len.min(size.get().into()));
+        let step = skb
+            .gso_size()
+            .map_or(len, |size| len.min(size.get().into()));
         Self::with_step(skb, step)
     }
 

@@ -146,14 +146,12 @@ pub(crate) fn emit<M: Outbound>(
 /// each with how far into the first's payload its own begins.
 pub(crate) fn cut(piece: &[u8], each: u32) -> impl Iterator<Item = (u32, Vec<u8>)> + '_ {
     let (headers, payload) = piece.split_first_chunk().expect("the headers of a segment");
-    payload
-        .chunks(each as usize)
-        .scan(0, move |into, payload| {
-            let headers = Segment::cut(headers, *into, payload.len()).expect("a packet's length");
-            let packet = (*into, [&headers, payload].concat());
-            *into += payload.len() as u32;
-            Some(packet)
-        })
+    payload.chunks(each as usize).scan(0, move |into, payload| {
+        let headers = Segment::cut(headers, *into, payload.len()).expect("a packet's length");
+        let packet = (*into, [&headers, payload].concat());
+        *into += payload.len() as u32;
+        Some(packet)
+    })
 }
 
 /// Returns the bytes of a packet that was parsed, but for what is ignored in it.

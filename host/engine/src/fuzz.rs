@@ -5,6 +5,7 @@
 
 use crate::{
     addr::SockaddrEmt,
+    engine::host::Ports,
     frame::{
         self,
         Parsed, //
@@ -15,7 +16,11 @@ use crate::{
             Blocks,
             MAX_BLOCKS, //
         },
-        Addresses,
+        reliable::{
+            Segment,
+            SEGMENT_LEN, //
+        },
+        Addresses, //
     },
 };
 use zerocopy::FromBytes;
@@ -53,6 +58,11 @@ pub fn parse(bytes: &[u8]) {
             blocks.as_bytes()
         );
     }
+    if let (Parsed::Segment(segment, ports, payload), Some(headers)) =
+        (&parsed, bytes.first_chunk())
+    {
+        cut(headers, segment, *ports, payload);
+    }
     let Some(emitted) = frame::emit_again(&parsed) else {
         panic!("what was parsed fits in a packet: {parsed:?}");
     };
@@ -60,6 +70,25 @@ pub fn parse(bytes: &[u8]) {
     match frame::parse(&emitted) {
         Ok(again) => assert_eq!(said(&again), said(&parsed)),
         Err(refusal) => panic!("{refusal:?}: {parsed:?}"),
+    }
+}
+
+/// A packet of the second half of a piece says what the piece does, and where it belongs.
+fn cut(headers: &[u8; SEGMENT_LEN], segment: &Segment, ports: Ports, payload: &[u8]) {
+    let (_, rest) = payload.split_at(payload.len() / 2);
+    let into = (payload.len() - rest.len()) as u32;
+    match (
+        segment.offset.checked_add(into),
+        Segment::cut(headers, into, rest.len()),
+    ) {
+        (None, cut) => assert_eq!(cut, None),
+        (Some(_), None) => panic!("{segment:?} cannot be cut"),
+        (Some(offset), Some(headers)) => {
+            let expected = Parsed::Segment(Segment { offset, ..*segment }, ports, rest);
+            let packet = [&headers, rest].concat();
+            let parsed = frame::parse(&packet);
+            assert_eq!(parsed.as_ref().map(said), Ok(said(&expected)));
+        }
     }
 }
 

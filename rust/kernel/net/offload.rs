@@ -111,7 +111,8 @@ impl<S: Segmenter> Registration<S> {
         // A packet of this type that somebody else has put together may be anything.
         // SAFETY: The packet is valid, for both.
         let is_ours = unsafe {
-            bindings::skb_gso_list_size(skb) != 0 && bindings::pskb_may_pull(skb, headers_len as u32)
+            bindings::skb_gso_list_size(skb) != 0
+                && bindings::pskb_may_pull(skb, headers_len as u32)
         };
         if !is_ours {
             return Err(EINVAL);
@@ -159,7 +160,9 @@ impl<S: Segmenter> Registration<S> {
                 )
             };
             // SAFETY: The packet is valid.
-            let len = unsafe { (*skb).len as usize }.checked_sub(before).ok_or(EINVAL)?;
+            let len = unsafe { (*skb).len as usize }
+                .checked_sub(before)
+                .ok_or(EINVAL)?;
             let cut = S::cut(headers, offset, len).ok_or(EINVAL)?;
             // SAFETY: There is room for headers at `to`, in a head that `skb_segment()` has made
             // for this packet.
@@ -225,13 +228,8 @@ mod tests {
             let mut error = 0;
             // SAFETY: The call makes a packet of its own, whose room is used here only.
             unsafe {
-                let raw = bindings::alloc_skb_with_frags(
-                    64,
-                    len,
-                    0,
-                    &mut error,
-                    bindings::GFP_KERNEL,
-                );
+                let raw =
+                    bindings::alloc_skb_with_frags(64, len, 0, &mut error, bindings::GFP_KERNEL);
                 let skb = SkBuff::from_raw(NonNull::new(raw).ok_or(ENOMEM)?);
                 bindings::skb_reserve(raw, 64);
                 (*raw).data_len = len as u32;
@@ -254,7 +252,9 @@ mod tests {
     /// Makes a piece of `len` bytes that is ready to be sent.
     fn piece(len: usize, each: u16, paged: bool) -> Result<SkBuff> {
         let each = NonZeroU16::new(each).ok_or(EINVAL)?;
-        let mut retained = payload(len, paged)?.retain_segments(each).map_err(|_| EINVAL)?;
+        let mut retained = payload(len, paged)?
+            .retain_segments(each)
+            .map_err(|_| EINVAL)?;
         let mut skb = retained.copy(GFP_KERNEL)?;
         let [high, low] = PSEUDO.to_be_bytes();
         skb.push(&[high, low, 0, 0, 0, 0, 0, 0])?;
@@ -323,9 +323,13 @@ mod tests {
                     packet.copy_bits(0, &mut bytes)?;
                     let payload = &bytes[size_of::<Headers>()..];
                     assert_eq!(payload.len(), (len - at).min(1000));
-                    let headers = Probe::cut(&[bytes[0], bytes[1], 0, 0, 0, 0, 0, 0], at, payload.len());
+                    let headers =
+                        Probe::cut(&[bytes[0], bytes[1], 0, 0, 0, 0, 0, 0], at, payload.len());
                     assert_eq!(bytes.first_chunk::<8>(), headers.as_ref());
-                    assert!(payload.iter().copied().eq((at..).map(byte).take(payload.len())));
+                    assert!(payload
+                        .iter()
+                        .copied()
+                        .eq((at..).map(byte).take(payload.len())));
                     // RFC 1071: with the checksum in its place, the sum of all is all ones.
                     assert_eq!(sum(&bytes), 0xffff);
                     at += payload.len();
@@ -343,7 +347,10 @@ mod tests {
         // The last would have 13 bytes, which `cut` does not like.
         assert_eq!(segment(&piece(2013, 1000, true)?, 0).err(), Some(EINVAL));
         drop(registration);
-        assert_eq!(segment(&piece(2000, 1000, true)?, 0).err(), Some(EPROTONOSUPPORT));
+        assert_eq!(
+            segment(&piece(2000, 1000, true)?, 0).err(),
+            Some(EPROTONOSUPPORT)
+        );
         Ok(())
     }
 
@@ -356,7 +363,8 @@ mod tests {
                 .map_err(|_| EINVAL)?;
             let all = retained.copy_range(0, 3000, GFP_KERNEL)?;
             assert_eq!((all.len(), all.gso_size()), (3000, Some(each)));
-            for (offset, len, size) in [(1000, 2000, Some(each)), (2000, 1000, None), (0, 1, None)] {
+            for (offset, len, size) in [(1000, 2000, Some(each)), (2000, 1000, None), (0, 1, None)]
+            {
                 let mut part = retained.copy_range(offset, len, GFP_KERNEL)?;
                 assert_eq!((part.len(), part.gso_size()), (len, size));
                 assert!(part.headroom() >= 64 && part.truesize() as usize > len);

@@ -38,37 +38,73 @@ FIXTURE(netem)
 	struct sockaddr_emt to[2];
 };
 
+/*
+ * Long messages go through the device in pieces of many packets, which netem
+ * loses, delays and doubles as a whole.
+ * @how: what netem does
+ * @features: for ethtool -K: so that each packet goes by itself (gso off), or
+ *	that pieces are cut behind netem (tx-gso-list off), and summed up (tx off)
+ */
 FIXTURE_VARIANT(netem)
 {
 	const char *how;
+	const char *features;
 };
 
 FIXTURE_VARIANT_ADD(netem, clean) { .how = "delay 0" };
 FIXTURE_VARIANT_ADD(netem, delay_50us) { .how = "delay 50us" };
 FIXTURE_VARIANT_ADD(netem, delay_5ms) { .how = "delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, loss_0_1) { .how = "loss 0.1%" };
-FIXTURE_VARIANT_ADD(netem, loss_0_1_delay_50us) { .how = "loss 0.1% delay 50us" };
+FIXTURE_VARIANT_ADD(netem, loss_0_1_delay_50us) {
+	.how = "loss 0.1% delay 50us",
+	.features = "gso off"
+};
 FIXTURE_VARIANT_ADD(netem, loss_0_1_delay_5ms) { .how = "loss 0.1% delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, loss_1) { .how = "loss 1%" };
-FIXTURE_VARIANT_ADD(netem, loss_1_delay_50us) { .how = "loss 1% delay 50us" };
+FIXTURE_VARIANT_ADD(netem, loss_1_delay_50us) {
+	.how = "loss 1% delay 50us",
+	.features = "gso off"
+};
 FIXTURE_VARIANT_ADD(netem, loss_1_delay_5ms) { .how = "loss 1% delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, loss_10) { .how = "loss 10%" };
-FIXTURE_VARIANT_ADD(netem, loss_10_delay_50us) { .how = "loss 10% delay 50us" };
+FIXTURE_VARIANT_ADD(netem, loss_10_delay_50us) {
+	.how = "loss 10% delay 50us",
+	.features = "gso off"
+};
 FIXTURE_VARIANT_ADD(netem, loss_10_delay_5ms) { .how = "loss 10% delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, loss_30) { .how = "loss 30%" };
-FIXTURE_VARIANT_ADD(netem, loss_30_delay_50us) { .how = "loss 30% delay 50us" };
+FIXTURE_VARIANT_ADD(netem, loss_30_delay_50us) {
+	.how = "loss 30% delay 50us",
+	.features = "gso off"
+};
 FIXTURE_VARIANT_ADD(netem, loss_30_delay_5ms) { .how = "loss 30% delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, reorder) { .how = "delay 1ms reorder 25%" };
 FIXTURE_VARIANT_ADD(netem, reorder_loss_5) { .how = "delay 1ms reorder 25% loss 5%" };
-FIXTURE_VARIANT_ADD(netem, jitter) { .how = "delay 1ms 900us" };
+FIXTURE_VARIANT_ADD(netem, jitter) {
+	.how = "delay 1ms 900us",
+	.features = "gso off"
+};
 FIXTURE_VARIANT_ADD(netem, duplicate) { .how = "duplicate 20%" };
-FIXTURE_VARIANT_ADD(netem, duplicate_late) { .how = "duplicate 20% delay 1ms 900us" };
+FIXTURE_VARIANT_ADD(netem, duplicate_late) {
+	.how = "duplicate 20% delay 1ms 900us",
+	.features = "gso off"
+};
 FIXTURE_VARIANT_ADD(netem, corrupt) { .how = "corrupt 2%" };
 FIXTURE_VARIANT_ADD(netem, rate_100mbit) { .how = "rate 100mbit" };
 FIXTURE_VARIANT_ADD(netem, rate_10mbit_short_queue) { .how = "rate 50mbit limit 20" };
 FIXTURE_VARIANT_ADD(netem, all_at_once) {
 	.how = "delay 200us 150us loss 3% duplicate 3% corrupt 1% rate 200mbit"
 };
+FIXTURE_VARIANT_ADD(netem, all_at_once_by_packet) {
+	.how = "delay 200us 150us loss 3% duplicate 3% corrupt 1% rate 200mbit",
+	.features = "gso off"
+};
+FIXTURE_VARIANT_ADD(netem, reorder_loss_5_by_packet) {
+	.how = "delay 1ms reorder 25% loss 5%",
+	.features = "gso off"
+};
+FIXTURE_VARIANT_ADD(netem, cut) { .how = "loss 5%", .features = "tx-gso-list off" };
+FIXTURE_VARIANT_ADD(netem, cut_and_summed) { .how = "loss 5%", .features = "tx off" };
 
 FIXTURE_SETUP(netem)
 {
@@ -78,6 +114,8 @@ FIXTURE_SETUP(netem)
 	REQUIRE_EMT();
 	if (system("command -v tc >/dev/null"))
 		SKIP(return, "no tc (iproute2)");
+	if (variant->features && system("command -v ethtool >/dev/null"))
+		SKIP(return, "no ethtool");
 	hosts_enabled(self->h, 1500);
 	for (i = 0; i < 2; i++) {
 		netns_enter(self->h[i].netns);
@@ -86,6 +124,10 @@ FIXTURE_SETUP(netem)
 		if (system(command))
 			SKIP(return, "no netem (CONFIG_NET_SCH_NETEM), or it knows less: %s",
 			     variant->how);
+		snprintf(command, sizeof(command), "ethtool -K " EMT_DEV " %s >/dev/null",
+			 variant->features);
+		if (variant->features && system(command))
+			SKIP(return, "the device has no %s", variant->features);
 		self->fd[i] = emt_bound_of(&self->h[i], SOCK_RDM, 0, PORT);
 		self->to[i] = emt_addr(self->h[i].ifindex, self->h[!i].mac, PORT);
 	}
