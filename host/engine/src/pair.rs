@@ -82,6 +82,25 @@ fn a_ping_pong_costs_two_frames() {
     );
 }
 
+/// What waits for a grant is not taken for lost, however many others are answered meanwhile.
+#[test]
+fn where_nothing_is_lost_nothing_is_sent_twice() {
+    const LEN: u32 = 4_000;
+    const COUNT: u32 = 400;
+    let mut net = Net::new(9, 9, Wiring::default());
+    net.listen(0, PORT, 64 << 20, FAST);
+    for from in 1..9 {
+        for _ in 0..COUNT / 8 {
+            net.send(START, from, 0, PORT, LEN);
+        }
+    }
+    net.settle();
+    all_delivered(&net);
+    assert_eq!(net.counts.overflowed, 0);
+    // Three packets each, and less than one for grants and acknowledgments.
+    assert!(net.counts.frames < u64::from(4 * COUNT), "{:?}", net.counts);
+}
+
 #[test]
 fn two_that_begin_at_about_the_same_time_come_together() {
     let wiring = Wiring {

@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn registered() -> Result<Pin<KBox<Registration<Probe>>>> {
-        Ok(KBox::pin_init(Registration::new(), GFP_KERNEL)?)
+        KBox::pin_init(Registration::new(), GFP_KERNEL)
     }
 
     /// Cuts a piece for a device with `features`; returns the list.

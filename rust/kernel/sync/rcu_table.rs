@@ -408,7 +408,7 @@ mod tests {
         drop(insert(&table, &alive, 1)?);
         let guard = rcu::read_lock();
         let found = table.get(1, &guard).ok_or(EINVAL)?;
-        assert!(table.remove(1, &found));
+        assert!(table.remove(1, found));
         assert!(table.get(1, &guard).is_none());
         assert_eq!((found.0, alive.load(Relaxed)), (1, 1));
         drop(guard);
