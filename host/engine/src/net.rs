@@ -692,6 +692,8 @@ pub(crate) struct Net {
     /// Who may send on, at the host that something happens at.
     granted: Vec<(usize, Id, u32)>,
     recorded: Vec<Frame>,
+    /// The longest packet that gets through the switch.
+    longest: usize,
     /// The host that is no host of ours: what comes to it is only looked at.
     hostile: Option<usize>,
     /// The epoch that it saw last.
@@ -724,6 +726,7 @@ impl Net {
             out: Vec::new(),
             granted: Vec::new(),
             recorded: Vec::new(),
+            longest: usize::MAX,
             hostile: None,
             seen: Epoch::NONE,
             trace: std::env::var_os("EMT_TRACE").is_some(),
@@ -755,8 +758,20 @@ impl Net {
 
     /// Sends a message.
     pub(crate) fn send(&mut self, at: Instant, from: usize, to: usize, port: u16, len: u32) {
+        self.send_within(TIMEOUT, at, from, to, port, len);
+    }
+
+    /// Sends a message for which the peer may be silent for `timeout`.
+    pub(crate) fn send_within(
+        &mut self,
+        timeout: Nanos,
+        at: Instant,
+        from: usize,
+        to: usize,
+        port: u16,
+        len: u32,
+    ) {
         let number = self.enter(from, to, port, len, None);
-        let timeout = TIMEOUT;
         self.schedule(at, Event::Submit { number, timeout });
     }
 
@@ -789,6 +804,11 @@ impl Net {
 
     pub(crate) fn restart(&mut self, at: Instant, host: usize) {
         self.schedule(at, Event::Restart { host });
+    }
+
+    /// Has longer packets than `bytes` vanish, as where somebody has set an MTU wrong.
+    pub(crate) fn set_longest_frame(&mut self, bytes: usize) {
+        self.longest = bytes;
     }
 
     pub(crate) fn set_faults(&mut self, at: Instant, faults: Faults) {
@@ -980,7 +1000,7 @@ impl Net {
 
     fn switch(&mut self, frame: Frame) {
         let faults = self.faults;
-        if self.random.happens(faults.lost) {
+        if frame.bytes.len() > self.longest || self.random.happens(faults.lost) {
             self.counts.lost += 1;
             return;
         }

@@ -18,7 +18,8 @@ use crate::{
         Flow,
         Net,
         Reader,
-        Wiring, //
+        Wiring,
+        TIMEOUT, //
     },
 };
 use kernel::alloc::inject;
@@ -99,6 +100,55 @@ fn where_nothing_is_lost_nothing_is_sent_twice() {
     assert_eq!(net.counts.overflowed, 0);
     // Three packets each, and less than one for grants and acknowledgments.
     assert!(net.counts.frames < u64::from(4 * COUNT), "{:?}", net.counts);
+}
+
+/// A long message whose beginning is lost is sent again although short ones are answered all the
+/// time.
+#[test]
+fn a_lost_beginning_is_noticed_among_others_that_are_answered() {
+    let mut net = hosts(11, 2, Wiring::default());
+    let lost = Faults {
+        lost: 1_000_000,
+        ..Faults::default()
+    };
+    for at in 0..3_000 {
+        net.send(START.plus(at * MILLISECOND), 0, 1, PORT, 100);
+    }
+    let begin = START.plus(100 * MILLISECOND + 500 * MICROSECOND);
+    net.set_faults(begin, lost);
+    net.send(begin, 0, 1, PORT, 200_000);
+    net.set_faults(begin.plus(200 * MICROSECOND), Faults::default());
+    net.settle();
+    all_delivered(&net);
+    let long = net.ledger.entries.iter().find(|entry| entry.len == 200_000);
+    let took = long
+        .and_then(|long| long.delivered)
+        .map(|at| at.since(begin));
+    assert!(
+        took.is_some_and(|took| took < 100 * MILLISECOND),
+        "{took:?} ns"
+    );
+}
+
+/// And one that never gets through ends, although none of its turns ever comes by time: all that is
+/// sent meanwhile is less than a window, and closer together than a timeout.
+#[test]
+fn what_never_gets_through_ends_although_others_are_answered() {
+    const PATIENCE: Nanos = 500 * MILLISECOND;
+    let mut net = hosts(12, 2, Wiring::default());
+    net.set_longest_frame(1_000);
+    for at in 0..900 {
+        net.send(START.plus(at * MILLISECOND), 0, 1, PORT, 100);
+    }
+    let begin = START.plus(10 * MILLISECOND);
+    net.send_within(PATIENCE, begin, 0, 1, PORT, 1_400);
+    net.run(begin.plus(PATIENCE).plus(20 * MILLISECOND));
+    let mut entries = net.ledger.entries.iter();
+    let entry = entries.find(|entry| entry.len == 1_400);
+    assert_eq!(
+        entry.and_then(|entry| entry.outcome),
+        Some(Outcome::TimedOut)
+    );
 }
 
 #[test]

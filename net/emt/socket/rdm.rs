@@ -285,7 +285,11 @@ pub(crate) fn deliver(
         free > 0 && (is_packet || size <= free as usize || free == capacity)
     };
     admit(sock, now, source, size, || {
-        let queued = sock.queue_rcv(skb.take().filter(|_| has_room())?);
+        // Kept where there is none yet: it may be asked twice.
+        if !has_room() {
+            return None;
+        }
+        let queued = sock.queue_rcv(skb.take()?);
         Some(queued.map_err(|(_, reason)| unwilling(reason)))
     })?
 }

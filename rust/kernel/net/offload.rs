@@ -107,16 +107,25 @@ impl<S: Segmenter> Registration<S> {
         skb: *mut bindings::sk_buff,
         features: bindings::netdev_features_t,
     ) -> Result<*mut bindings::sk_buff> {
+        // The checksum of what follows is added to that of the headers.
+        const { assert!(size_of::<S::Headers>() % 2 == 0) };
         let headers_len = size_of::<S::Headers>();
-        // A packet of this type that somebody else has put together may be anything.
-        // SAFETY: The packet is valid, for both.
+        // A packet of this type that somebody else has put together, or cut off, may be anything.
+        // SAFETY: The packet is valid, for all of them.
         let is_ours = unsafe {
-            bindings::skb_gso_list_size(skb) != 0
+            let size = bindings::skb_gso_list_size(skb);
+            u32::from(size) != bindings::GSO_BY_FRAGS
+                && size != 0
+                && !bindings::skb_has_frag_list(skb)
+                && (*skb).len as usize > headers_len + usize::from(size)
                 && bindings::pskb_may_pull(skb, headers_len as u32)
         };
         if !is_ours {
             return Err(EINVAL);
         }
+        // The core does not keep it where a layer before has something of its own there.
+        // SAFETY: The packet is valid, and its data begins with the headers.
+        unsafe { bindings::skb_reset_network_header(skb) };
         // SAFETY: The headers are linear, and the data begins with them.
         let headers = unsafe { (*skb).data.cast::<S::Headers>().read_unaligned() };
         // What `skb_segment()` cuts is what comes after `data`; it copies what is before to each.
@@ -151,8 +160,8 @@ impl<S: Segmenter> Registration<S> {
         let mut offset = 0;
         while !next.is_null() {
             let skb = next;
-            // SAFETY: The packet is valid; `skb_segment()` has set its network header, after which
-            // as many bytes are linear as it has copied.
+            // SAFETY: The packet is valid; `skb_segment()` has copied where the network header is,
+            // and it and all after it up to the payload, which is linear.
             let (to, before) = unsafe {
                 (
                     bindings::skb_network_header(skb),

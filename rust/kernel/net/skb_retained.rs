@@ -99,8 +99,11 @@ impl SkBuff {
     fn set_segments(&self, segment_len: NonZeroU16) {
         let count = self.len().div_ceil(usize::from(segment_len.get()));
         let (size, count) = match u16::try_from(count) {
-            Ok(2..) => (segment_len.get(), count as u16),
-            // One needs no cutting. So many more than a device ever takes do not go out.
+            Ok(2..) if u32::from(segment_len.get()) != bindings::GSO_BY_FRAGS => {
+                (segment_len.get(), count as u16)
+            }
+            // One needs no cutting. More than are counted, or of the length that stands for
+            // something else, do not go out.
             _ => (0, 0),
         };
         // SAFETY: The packet is valid and has no other user, nor have its bytes.

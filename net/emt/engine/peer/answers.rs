@@ -3,6 +3,7 @@
 //! What a peer says of the messages that were sent to it, and what its silence says.
 
 use super::{
+    outgoing::Outgoing,
     Peer,
     Verdict, //
 };
@@ -93,7 +94,7 @@ impl<T: Types> Peer<T> {
                     self.budget.delayed(now, self.rtt.smoothed());
                 }
             }
-            self.detect_losses(now, outgoing.sent_at);
+            self.detect_losses(now, outgoing.sent_at, host);
         }
         let port = outgoing.message.ports().destination;
         host.ended(outgoing.message, Outcome::Delivered);
@@ -103,8 +104,9 @@ impl<T: Types> Peer<T> {
     }
 
     /// What was sent clearly before something that has arrived is lost (RFC 8985).
-    fn detect_losses(&mut self, now: Instant, arrived: Instant) {
+    fn detect_losses(&mut self, now: Instant, arrived: Instant, host: &mut impl Host<T>) {
         let patience = self.rtt.patience();
+        let timeout = self.rtt.timeout();
         while let Some(&(id, at)) = self.sending.flight.front() {
             let Some(outgoing) = self.sending.window.get(id) else {
                 self.sending.flight.pop_front();
@@ -114,9 +116,14 @@ impl<T: Types> Peer<T> {
                 return;
             }
             let last = outgoing.sent_at;
-            // What waits for a grant need not have been answered.
-            let waits = outgoing.sent < outgoing.message.len();
+            // What waits for a grant need not have been answered yet.
+            let waits = outgoing.sent < outgoing.message.len()
+                && now.since(last.max(outgoing.heard)) < silence_allowed(outgoing, timeout);
             self.sending.flight.pop_front();
+            // Here, too: while others are answered, no turn of it may ever come by time.
+            if self.end_if_silent(now, id, host) {
+                continue;
+            }
             if waits || last.plus(patience) >= arrived {
                 // Or other packets of it are younger.
                 let _ = self.sending.flight.push_back((id, now), GFP_ATOMIC);
@@ -124,6 +131,22 @@ impl<T: Types> Peer<T> {
                 self.on_lost(now, id);
             }
         }
+    }
+
+    /// Ends a transfer of which nothing was heard for as long as its socket allows.
+    fn end_if_silent(&mut self, now: Instant, id: Id, host: &mut impl Host<T>) -> bool {
+        let Some(outgoing) = self.sending.window.get(id) else {
+            return false;
+        };
+        if now.since(outgoing.heard) < outgoing.message.timeout() {
+            return false;
+        }
+        if let Some(outgoing) = self.sending.close(id) {
+            self.budget.release(outgoing.charged);
+            host.ended(outgoing.message, Outcome::TimedOut);
+        }
+        self.receiving.tell(Block::Abandon { id });
+        true
     }
 
     /// Takes note that nothing was heard of a transfer, which is not in `flight` now.
@@ -237,30 +260,30 @@ impl<T: Types> Peer<T> {
         timeout: Nanos,
         host: &mut impl Host<T>,
     ) -> bool {
+        if self.end_if_silent(now, id, host) {
+            return true;
+        }
         let Some(outgoing) = self.sending.window.get(id) else {
             return false;
         };
-        if now.since(outgoing.heard) >= outgoing.message.timeout() {
-            if let Some(outgoing) = self.sending.close(id) {
-                self.budget.release(outgoing.charged);
-                host.ended(outgoing.message, Outcome::TimedOut);
-            }
-            self.receiving.tell(Block::Abandon { id });
-            return true;
-        }
-        // While the receiver has not granted all, it is its turn to ask; it is only looked after.
-        let known = outgoing.heard > outgoing.sent_at || outgoing.held > 0;
-        let patience = if known && outgoing.sent < outgoing.message.len() {
-            // Often enough for a few of these to be lost.
-            MAX_RTO.min(outgoing.message.timeout() / 8)
-        } else {
-            timeout
-        };
+        let patience = silence_allowed(outgoing, timeout);
         if !outgoing.is_single() && now.since(outgoing.sent_at.max(outgoing.heard)) < patience {
             let _ = self.sending.flight.push_back((id, now), GFP_ATOMIC);
             return false;
         }
         self.on_lost(now, id);
         true
+    }
+}
+
+/// Returns how long nothing may be heard of a transfer before its receiver is asked.
+fn silence_allowed<M: Outbound>(outgoing: &Outgoing<M>, timeout: Nanos) -> Nanos {
+    // While the receiver has not granted all, it is its turn to ask; it is only looked after.
+    let known = outgoing.heard > outgoing.sent_at || outgoing.held > 0;
+    if known && outgoing.sent < outgoing.message.len() {
+        // Often enough for a few of these to be lost.
+        MAX_RTO.min(outgoing.message.timeout() / 8)
+    } else {
+        timeout
     }
 }
