@@ -202,8 +202,8 @@ impl<T: Types> Peer<T> {
         self.offered = None;
     }
 
-    /// Returns the time before which no [`deadline`](Self::deadline) is set at `now`, unless packets
-    /// are left to be sent.
+    /// Returns the time before which no [`deadline`](Self::deadline) is set at `now`, unless there
+    /// are packets left to be sent.
     ///
     /// Who is woken before that anyway need not ask for the deadline. An old one that moves closer,
     /// as does that of a retransmission when the peer answers after all, is late by no more.

@@ -140,7 +140,7 @@ impl SkBuff {
         Ok(unsafe { Self::from_raw(skb) })
     }
 
-    /// Makes another packet with `len` bytes from `offset` on, without copying what is in fragments.
+    /// Makes another packet with `len` bytes from `offset` on. What is in fragments is not copied.
     ///
     /// Fails also if there are not as many, or none. What the device said of the checksum is lost,
     /// and the size has to be set.

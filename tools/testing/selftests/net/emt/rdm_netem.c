@@ -59,50 +59,55 @@ FIXTURE_VARIANT_ADD(netem, loss_0_1_delay_50us) {
 	.how = "loss 0.1% delay 50us",
 	.features = "gso off"
 };
+
 FIXTURE_VARIANT_ADD(netem, loss_0_1_delay_5ms) { .how = "loss 0.1% delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, loss_1) { .how = "loss 1%" };
 FIXTURE_VARIANT_ADD(netem, loss_1_delay_50us) {
 	.how = "loss 1% delay 50us",
 	.features = "gso off"
 };
+
 FIXTURE_VARIANT_ADD(netem, loss_1_delay_5ms) { .how = "loss 1% delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, loss_10) { .how = "loss 10%" };
 FIXTURE_VARIANT_ADD(netem, loss_10_delay_50us) {
 	.how = "loss 10% delay 50us",
 	.features = "gso off"
 };
+
 FIXTURE_VARIANT_ADD(netem, loss_10_delay_5ms) { .how = "loss 10% delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, loss_30) { .how = "loss 30%" };
 FIXTURE_VARIANT_ADD(netem, loss_30_delay_50us) {
 	.how = "loss 30% delay 50us",
 	.features = "gso off"
 };
+
 FIXTURE_VARIANT_ADD(netem, loss_30_delay_5ms) { .how = "loss 30% delay 5ms" };
 FIXTURE_VARIANT_ADD(netem, reorder) { .how = "delay 1ms reorder 25%" };
 FIXTURE_VARIANT_ADD(netem, reorder_loss_5) { .how = "delay 1ms reorder 25% loss 5%" };
-FIXTURE_VARIANT_ADD(netem, jitter) {
-	.how = "delay 1ms 900us",
-	.features = "gso off"
-};
+FIXTURE_VARIANT_ADD(netem, jitter) { .how = "delay 1ms 900us", .features = "gso off" };
 FIXTURE_VARIANT_ADD(netem, duplicate) { .how = "duplicate 20%" };
 FIXTURE_VARIANT_ADD(netem, duplicate_late) {
 	.how = "duplicate 20% delay 1ms 900us",
 	.features = "gso off"
 };
+
 FIXTURE_VARIANT_ADD(netem, corrupt) { .how = "corrupt 2%" };
 FIXTURE_VARIANT_ADD(netem, rate_100mbit) { .how = "rate 100mbit" };
 FIXTURE_VARIANT_ADD(netem, rate_10mbit_short_queue) { .how = "rate 50mbit limit 20" };
 FIXTURE_VARIANT_ADD(netem, all_at_once) {
 	.how = "delay 200us 150us loss 3% duplicate 3% corrupt 1% rate 200mbit"
 };
+
 FIXTURE_VARIANT_ADD(netem, all_at_once_by_packet) {
 	.how = "delay 200us 150us loss 3% duplicate 3% corrupt 1% rate 200mbit",
 	.features = "gso off"
 };
+
 FIXTURE_VARIANT_ADD(netem, reorder_loss_5_by_packet) {
 	.how = "delay 1ms reorder 25% loss 5%",
 	.features = "gso off"
 };
+
 FIXTURE_VARIANT_ADD(netem, cut) { .how = "loss 5%", .features = "tx-gso-list off" };
 FIXTURE_VARIANT_ADD(netem, cut_and_summed) { .how = "loss 5%", .features = "tx off" };
 
