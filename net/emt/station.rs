@@ -271,3 +271,21 @@ pub(crate) fn refuse(link: &Link, sock: &Sock<Rdm>) {
         });
     }
 }
+
+#[kernel::macros::kunit_tests(emt_station)]
+mod tests {
+    use super::*;
+
+    /// With the count of its references it is just below what the allocator has next; half as much
+    /// again would cost twice as much.
+    #[test]
+    fn a_station_takes_a_kibibyte() {
+        let checked = cfg!(any(
+            CONFIG_DEBUG_SPINLOCK,
+            CONFIG_DEBUG_LOCK_ALLOC,
+            CONFIG_PREEMPT_RT
+        ));
+        let size = size_of::<Timed<Station>>() + size_of::<usize>();
+        assert!(checked || size <= 1024);
+    }
+}

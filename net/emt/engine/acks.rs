@@ -15,14 +15,20 @@ use super::{
     },
 };
 use crate::wire::reliable::Acks;
+use core::num::NonZeroU64;
 
 /// Numbers so close to each other that one packet acknowledges them all.
 #[derive(Clone, Copy)]
 struct Group {
     lowest: Id,
     highest: Id,
-    /// When `highest` finished.
-    at: Instant,
+    /// When `highest` finished. Never 0, so that no group takes no more memory than one.
+    at: NonZeroU64,
+}
+
+/// Returns a time as it is kept in a group.
+fn kept(now: Instant) -> NonZeroU64 {
+    NonZeroU64::new(now.0).unwrap_or(NonZeroU64::MIN)
 }
 
 impl Group {
@@ -35,7 +41,7 @@ impl Group {
             let fits = id.after(self.lowest).is_some_and(|span| span <= Self::SPAN);
             if fits {
                 self.highest = id;
-                self.at = now;
+                self.at = kept(now);
             }
             return fits;
         }
@@ -96,7 +102,7 @@ impl Unacknowledged {
                     *slot = Some(Group {
                         lowest: id,
                         highest: id,
-                        at: now,
+                        at: kept(now),
                     });
                     return;
                 }
@@ -122,7 +128,7 @@ impl Unacknowledged {
             if self.groups[1].is_some() {
                 self.groups.rotate_left(1);
             }
-            self.last = (group.highest, group.at);
+            self.last = (group.highest, Instant(group.at.get()));
         }
         if self.groups[0].is_none() {
             self.count = 0;

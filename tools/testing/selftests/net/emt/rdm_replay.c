@@ -87,7 +87,7 @@ static size_t size_of(unsigned int seq)
 }
 
 /* Sends the messages from @first on, and waits until the other end has them. */
-static void send_from(FIXTURE_DATA(replay) *self, unsigned int first)
+static void send_from(struct _test_data_replay *self, unsigned int first)
 {
 	time_t end = time(NULL) + EMT_WAIT_S;
 	unsigned int buf[LONGEST / 4], seq;
@@ -109,7 +109,7 @@ static void send_from(FIXTURE_DATA(replay) *self, unsigned int first)
 }
 
 /* Reads what there is and notes it; returns how many messages were wrong or not new. */
-static unsigned int drain(FIXTURE_DATA(replay) *self)
+static unsigned int drain(struct _test_data_replay *self)
 {
 	unsigned int got[LONGEST / 4], want[LONGEST / 4], wrong = 0;
 	int len;
@@ -128,7 +128,7 @@ static unsigned int drain(FIXTURE_DATA(replay) *self)
 	return wrong;
 }
 
-static unsigned int arrived(FIXTURE_DATA(replay) *self, unsigned int first)
+static unsigned int arrived(struct _test_data_replay *self, unsigned int first)
 {
 	unsigned int seq, count = 0;
 
@@ -137,7 +137,7 @@ static unsigned int arrived(FIXTURE_DATA(replay) *self, unsigned int first)
 	return count;
 }
 
-static void record(FIXTURE_DATA(replay) *self)
+static void record(struct _test_data_replay *self)
 {
 	bool outgoing;
 
@@ -156,7 +156,7 @@ static void record(FIXTURE_DATA(replay) *self)
 }
 
 /* Sends all that was recorded once more, in an order of its own each time. */
-static void replay(FIXTURE_DATA(replay) *self, unsigned int seed)
+static void replay(struct _test_data_replay *self, unsigned int seed)
 {
 	unsigned int i, other;
 	struct record r;
