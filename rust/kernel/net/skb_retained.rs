@@ -6,8 +6,6 @@
 
 use super::{
     skbuff::SharedSkBuff,
-    sock::Sock,
-    socket::Operations,
     SkBuff, //
 };
 use crate::{
@@ -154,24 +152,6 @@ impl RetainedSkBuff {
         let copy = NonNull::new(copy).ok_or(AllocError)?;
         // SAFETY: The copy is new and owned by nobody else.
         Ok(unsafe { SkBuff::from_raw(copy) })
-    }
-
-    /// Returns the socket to whose send buffer the packet is charged, if it is one of `T`'s.
-    ///
-    /// The charge keeps the socket's memory and its state, but not the user's descriptor: ask
-    /// [`Sock::is_dead`].
-    #[inline]
-    pub fn sender<T: Operations>(&self) -> Option<&Sock<T>> {
-        // SAFETY: The packet is valid. A socket that it is charged to is, too: `sock_wfree()`, when
-        // the packet is freed, may be what destroys it.
-        let sk = unsafe { bindings::skb_charged_to(self.as_raw(), T::proto().as_raw()) };
-        if sk.is_null() {
-            return None;
-        }
-        // SAFETY: The socket is of `T`'s type, as `sk_prot` says, which sockets have that
-        // `NewSocket::attach` made `Sock<T>`. Its state is dropped by `sk_destruct`, for which the
-        // charge has to be given up first, and that cannot happen while `self` is borrowed.
-        Some(unsafe { Sock::from_raw(sk) })
     }
 
     /// Frees the packet, which was delivered.

@@ -195,14 +195,6 @@ impl SkBuff {
         unsafe { bindings::skb_orphan(self.as_raw()) };
     }
 
-    /// Takes off the packet what other layers have attached to it, and what would wait in a queue
-    /// with it.
-    #[inline]
-    pub(super) fn forget_path(&mut self) {
-        // SAFETY: `skb` is valid and has no other user.
-        unsafe { bindings::skb_forget_path(self.as_raw()) };
-    }
-
     /// Returns how the packet came to this host.
     #[inline]
     pub fn packet_type(&self) -> PacketType {

@@ -80,6 +80,16 @@ impl<T: Operations> Deref for Sock<T> {
     }
 }
 
+impl SkBuff {
+    /// Takes off the packet what other layers have attached to it, and what would wait in a queue
+    /// with it.
+    #[inline]
+    pub(super) fn forget_path(&mut self) {
+        // SAFETY: `skb` is valid and has no other user.
+        unsafe { bindings::skb_forget_path(self.as_raw()) };
+    }
+}
+
 impl<T: Operations> Sock<T> {
     /// Borrows a socket.
     ///

@@ -8,6 +8,7 @@ use super::{
     dropreason::DropReason,
     sock::Sock,
     socket::Operations,
+    RetainedSkBuff,
     SkBuff, //
 };
 use crate::{
@@ -119,6 +120,26 @@ impl<T: Operations> Drop for RcvRoom<T> {
     fn drop(&mut self) {
         // SAFETY: The socket is valid; by the type invariant the bytes are charged to it.
         unsafe { bindings::sk_rmem_unreserve(self.sock.as_raw(), self.bytes) };
+    }
+}
+
+impl RetainedSkBuff {
+    /// Returns the socket to whose send buffer the packet is charged, if it is one of `T`'s.
+    ///
+    /// The charge keeps the socket's memory and its state, but not the user's descriptor: ask
+    /// [`Sock::is_dead`].
+    #[inline]
+    pub fn sender<T: Operations>(&self) -> Option<&Sock<T>> {
+        // SAFETY: The packet is valid. A socket that it is charged to is, too: `sock_wfree()`, when
+        // the packet is freed, may be what destroys it.
+        let sk = unsafe { bindings::skb_charged_to(self.as_raw(), T::proto().as_raw()) };
+        if sk.is_null() {
+            return None;
+        }
+        // SAFETY: The socket is of `T`'s type, as `sk_prot` says, which sockets have that
+        // `NewSocket::attach` made `Sock<T>`. Its state is dropped by `sk_destruct`, for which the
+        // charge has to be given up first, and that cannot happen while `self` is borrowed.
+        Some(unsafe { Sock::from_raw(sk) })
     }
 }
 
