@@ -20,8 +20,8 @@ use crate::{
             Acquire,
             Release, //
         },
+        new_spinlock_bh,
         rcu,
-        static_lock_class,
         SpinLockBh,
         SpinLockBhGuard, //
     },
@@ -31,11 +31,6 @@ use core::marker::{
     PhantomData,
     PhantomPinned, //
 };
-
-/// The name of the lock. A static, since lockdep compares the addresses of names, and the lock's
-/// class, of which there is one for all crates that this is compiled into, outlives a module that
-/// has a literal of its own.
-static LOCK_NAME: &CStr = c"SockTable::lock";
 
 /// A hash table of sockets with `N` buckets.
 ///
@@ -105,7 +100,7 @@ impl<T: Operations, const N: usize> SockTable<T, N> {
     pub fn new() -> impl PinInit<Self> {
         const { assert!(N > 0) };
         pin_init!(Self {
-            lock <- SpinLockBh::new((), LOCK_NAME, static_lock_class!()),
+            lock <- new_spinlock_bh!((), "SockTable::lock"),
             heads: [const { Opaque::zeroed() }; N],
             _sockets: PhantomData,
             _pin: PhantomPinned,

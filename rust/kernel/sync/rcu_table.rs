@@ -11,8 +11,8 @@ use super::{
         Relaxed,
         Release, //
     },
+    new_spinlock_bh,
     rcu,
-    static_lock_class,
     Arc,
     SpinLockBh, //
 };
@@ -30,11 +30,6 @@ use core::{
     marker::PhantomData,
     ptr, //
 };
-
-/// The name of the lock. A static, since lockdep compares the addresses of names, and the lock's
-/// class, of which there is one for all crates that this is compiled into, outlives a module that
-/// has a literal of its own.
-static LOCK_NAME: &CStr = c"RcuTable::lock";
 
 /// A hash table with `N` buckets of objects that have a number for a key.
 ///
@@ -120,7 +115,7 @@ impl<T: Send + Sync, const N: usize> RcuTable<T, N> {
         const { assert!(N.is_power_of_two() && N > 1) };
         let seed = u64::from(random_u32()) << 32 | u64::from(random_u32()) | 1;
         pin_init!(Self {
-            lock <- SpinLockBh::new((), LOCK_NAME, static_lock_class!()),
+            lock <- new_spinlock_bh!((), "RcuTable::lock"),
             seed,
             len: Atomic::new(0),
             heads: [const { Atomic::new(ptr::null_mut()) }; N],

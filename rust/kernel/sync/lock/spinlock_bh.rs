@@ -18,7 +18,16 @@ use super::{
 macro_rules! new_spinlock_bh {
     ($inner:expr $(, $name:literal)? $(,)?) => {
         $crate::sync::SpinLockBh::new(
-            $inner, $crate::optional_name!($($name)?), $crate::static_lock_class!())
+            $inner,
+            {
+                // Lockdep compares the addresses of names. The class of a lock in a generic
+                // function is one for all crates that this is compiled into, and outlives a module
+                // that has a literal of its own; a static is one as well.
+                static NAME: &::core::ffi::CStr = $crate::optional_name!($($name)?);
+                NAME
+            },
+            $crate::static_lock_class!(),
+        )
     };
 }
 pub use new_spinlock_bh;

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     prelude::*,
     sync::{
-        static_lock_class,
+        new_spinlock_bh,
         Arc,
         SpinLockBh,
         SpinLockBhGuard, //
@@ -20,11 +20,6 @@ use crate::{
     types::Opaque, //
 };
 use core::ops::Deref;
-
-/// The name of the lock. A static, since lockdep compares the addresses of names, and the lock's
-/// class, of which there is one for all crates that this is compiled into, outlives a module that
-/// has a literal of its own.
-static LOCK_NAME: &CStr = c"Timed::state";
 
 /// What happens to a timer after its callback.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,16 +133,12 @@ impl<T: Expire> Timed<T> {
             hrtimer <- Opaque::ffi_init(|slot: *mut bindings::hrtimer| unsafe {
                 bindings::hrtimer_setup(slot, Some(Self::run), Monotonic::ID, Mode::C_MODE)
             }),
-            state <- SpinLockBh::new(
-                State {
-                    hold: None,
-                    running: false,
-                    next: None,
-                    shut: false,
-                },
-                LOCK_NAME,
-                static_lock_class!(),
-            ),
+            state <- new_spinlock_bh!(State {
+                hold: None,
+                running: false,
+                next: None,
+                shut: false,
+            }, "Timed::state"),
             value <- value,
         })
     }
