@@ -26,6 +26,15 @@ die() {
 	exit 1
 }
 
+# The archive that this machine is configured to use, as apt itself reads its settings, whatever their form.
+archive() {
+	local codename
+	# shellcheck disable=SC1091
+	codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	apt-get indextargets --no-release-info --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+		awk -v release="$codename" '$1 == release && $2 == "main" { print $3; exit }'
+}
+
 # The compilers that setup chose, as words for make's command line.
 toolchain() {
 	[ -s "$EMT_STATE/toolchain" ] || die "the toolchain is not set up" "make setup"
