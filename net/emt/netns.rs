@@ -13,7 +13,8 @@
 //!
 //! Reliable messages take the lock of a station (BH), never two of them, and inside it those of
 //! `Link::grants`, of `Rdm::waiters` or of a receive queue, which are leaves, as are the locks of
-//! the tables of stations and of timers. A packet is handed to a device with none of them held.
+//! `Netns::by_index`, of the tables of stations and of timers. A packet is handed to a device with
+//! none of them held.
 
 use crate::{
     addr::LinkAddr,

@@ -128,8 +128,6 @@ impl Station {
 
     /// Calls `emit` with the way to the station, if there is one.
     pub(crate) fn with_way(&self, emit: impl FnOnce(Way<'_>)) {
-        let netns = self.link.netns();
-        let generation = netns.generation();
         if self.is_outward() {
             return emit(Way {
                 link: &self.link,
@@ -137,6 +135,9 @@ impl Station {
                 local: false,
             });
         }
+        let netns = self.link.netns();
+        // Read first: if anything changes meanwhile, the way is looked for again.
+        let generation = netns.generation();
         // If there is none, the device is being disabled.
         if let Ok(route) = netns.route(self.link.ifindex(), self.addr) {
             if !route.local {
@@ -272,20 +273,15 @@ pub(crate) fn refuse(link: &Link, sock: &Sock<Rdm>) {
     }
 }
 
+// Locks are as large as they are without checkers.
+#[cfg(not(any(CONFIG_DEBUG_SPINLOCK, CONFIG_DEBUG_LOCK_ALLOC, CONFIG_PREEMPT_RT)))]
 #[kernel::macros::kunit_tests(emt_station)]
 mod tests {
     use super::*;
 
-    /// With the count of its references it is just below what the allocator has next; half as much
-    /// again would cost twice as much.
+    /// With the count of its references. What is larger, the allocator makes twice as large.
     #[test]
     fn a_station_takes_a_kibibyte() {
-        let checked = cfg!(any(
-            CONFIG_DEBUG_SPINLOCK,
-            CONFIG_DEBUG_LOCK_ALLOC,
-            CONFIG_PREEMPT_RT
-        ));
-        let size = size_of::<Timed<Station>>() + size_of::<usize>();
-        assert!(checked || size <= 1024);
+        assert!(size_of::<Timed<Station>>() + size_of::<usize>() <= 1024);
     }
 }

@@ -72,9 +72,9 @@ pub(crate) struct Surroundings<'a> {
     now: Instant,
     packets: SkBuffList,
     granted: Granted,
-    /// The last message that the peer was found to have. It is freed when all else is done: that
-    /// wakes who waits for room to send, and costs more while the reader sleeps who has just got
-    /// a message.
+    /// The last message that the peer was found to have. It is freed when the lock was given up:
+    /// that wakes who waits for room to send, and costs more while a reader sleeps who by then has
+    /// got a message.
     delivered: Option<Outgoing>,
 }
 

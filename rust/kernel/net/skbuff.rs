@@ -38,10 +38,10 @@ use core::{
 };
 use zerocopy::Immutable;
 
+pub use super::skb_shared::SharedSkBuff;
+
 // The members are used directly, so they must be where C code has them.
 const _: () = assert!(size_of::<bindings::sk_buff>() == bindings::SIZEOF_SK_BUFF);
-
-pub use super::skb_shared::SharedSkBuff;
 
 /// More bytes of headers than any packet has; what room is made for has to fit in an `int`.
 const MAX_HEADERS: u32 = 4096;
