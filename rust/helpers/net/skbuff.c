@@ -66,6 +66,11 @@ __rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
 	skb_reset_network_header(skb);
 }
 
+__rust_helper void rust_helper_skb_set_flow_hash(struct sk_buff *skb, u32 hash)
+{
+	__skb_set_sw_hash(skb, hash, true);
+}
+
 __rust_helper const void *
 rust_helper_skb_mac_header_checked(const struct sk_buff *skb, unsigned int len)
 {

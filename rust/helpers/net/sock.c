@@ -64,6 +64,11 @@ __rust_helper void rust_helper_sk_shutdown_or(struct sock *sk, u8 how)
 	sk->sk_state_change(sk);
 }
 
+__rust_helper void rust_helper_sk_shutdown_clear(struct sock *sk)
+{
+	WRITE_ONCE(sk->sk_shutdown, 0);
+}
+
 __rust_helper void rust_helper_sk_report_error(struct sock *sk, int err)
 {
 	WRITE_ONCE(sk->sk_err, err);
@@ -225,6 +230,8 @@ __rust_helper int rust_helper_sock_wait_for_send(struct sock *sk, size_t len,
 		/* Mostly there is room. If not, look again with the wait queue entered. */
 		if (!waiting) {
 			add_wait_queue(sk_sleep(sk), &wait);
+			/* Pairs with the barrier of sock_wfree(). */
+			smp_mb();
 			waiting = true;
 			continue;
 		}

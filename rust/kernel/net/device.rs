@@ -9,6 +9,7 @@
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
+    skbuff::SharedSkBuff,
     Namespace,
     SkBuff, //
 };
@@ -16,7 +17,10 @@ use crate::{
     bindings,
     error::to_result,
     prelude::*,
-    sync::aref::AlwaysRefCounted,
+    sync::{
+        aref::AlwaysRefCounted,
+        rcu, //
+    },
     types::{
         NotThreadSafe,
         Opaque, //
@@ -99,6 +103,22 @@ pub struct EthernetHeader {
     pub from: [u8; ETH_ALEN],
     /// The protocol, `ETH_P_*`.
     pub ethertype: u16,
+}
+
+impl SharedSkBuff {
+    /// Returns the Ethernet header that the packet came with, if it has one.
+    #[inline]
+    pub fn ethernet_header(&self) -> Option<EthernetHeader> {
+        let bytes = self.mac_header::<{ bindings::ETH_HLEN as usize }>()?;
+        let (to, rest) = bytes.split_first_chunk()?;
+        let (from, rest) = rest.split_first_chunk()?;
+        let (ethertype, _) = rest.split_first_chunk()?;
+        Some(EthernetHeader {
+            to: *to,
+            from: *from,
+            ethertype: u16::from_be_bytes(*ethertype),
+        })
+    }
 }
 
 /// A network device: a `struct net_device`.
@@ -205,6 +225,18 @@ impl Device {
         Some(address)
     }
 
+    /// Returns the header of a packet that this device sends to `to`, from its own address.
+    ///
+    /// Fails with [`EOPNOTSUPP`] if it is not an Ethernet.
+    #[inline]
+    pub fn header_to(&self, to: [u8; ETH_ALEN], ethertype: u16) -> Result<EthernetHeader> {
+        Ok(EthernetHeader {
+            to,
+            from: self.ethernet_address().ok_or(EOPNOTSUPP)?,
+            ethertype,
+        })
+    }
+
     /// Returns how many bytes to keep free before a packet that is to go out through this device.
     #[inline]
     fn headroom(&self) -> u32 {
@@ -297,6 +329,19 @@ impl Namespace {
         // SAFETY: The namespace is valid, and the RTNL is held.
         let dev = unsafe { bindings::__dev_get_by_index(self.as_raw(), ifindex) };
         // SAFETY: A listed device cannot be unregistered while the RTNL is held.
+        (!dev.is_null()).then(|| unsafe { Device::from_raw(dev) })
+    }
+
+    /// Finds a device by its interface index, without the RTNL.
+    ///
+    /// The device stays what it is inside the RCU read-side critical section, and may be sent to
+    /// there, but it can be unregistered meanwhile.
+    #[inline]
+    pub fn device_rcu<'a>(&self, ifindex: i32, _guard: &'a rcu::Guard) -> Option<&'a Device> {
+        // SAFETY: The namespace is valid, and this is an RCU read-side critical section.
+        let dev = unsafe { bindings::dev_get_by_index_rcu(self.as_raw(), ifindex) };
+        // SAFETY: Who unregisters a listed device waits for a grace period, and then for all
+        // references.
         (!dev.is_null()).then(|| unsafe { Device::from_raw(dev) })
     }
 }

@@ -28,6 +28,14 @@ pub const MSG_PEEK: c_int = bindings::MSG_PEEK as c_int;
 pub const MSG_TRUNC: c_int = bindings::MSG_TRUNC as c_int;
 /// Do not block.
 pub const MSG_DONTWAIT: c_int = bindings::MSG_DONTWAIT as c_int;
+/// Receive as much as there is room for.
+pub const MSG_WAITALL: c_int = bindings::MSG_WAITALL as c_int;
+/// The end of a record.
+pub const MSG_EOR: c_int = bindings::MSG_EOR as c_int;
+/// Do not raise `SIGPIPE`.
+pub const MSG_NOSIGNAL: c_int = bindings::MSG_NOSIGNAL as c_int;
+/// More is about to be sent.
+pub const MSG_MORE: c_int = bindings::MSG_MORE as c_int;
 /// Receive from the error queue.
 pub const MSG_ERRQUEUE: c_int = bindings::MSG_ERRQUEUE as c_int;
 
@@ -43,6 +51,7 @@ pub const MSG_ERRQUEUE: c_int = bindings::MSG_ERRQUEUE as c_int;
 /// assert_eq!(addr.family(), Some(u16::from_ne_bytes([1, 0])));
 /// assert_eq!(addr.read::<[u8; 3]>(), Ok([1, 0, 0x12]));
 /// assert_eq!(addr.read::<[u8; 5]>(), Err(EINVAL));
+/// assert_eq!(addr.of_family::<[u8; 3]>(0), Err(EAFNOSUPPORT));
 /// ```
 #[derive(Clone, Copy)]
 pub struct SockAddr<'a>(&'a [u8]);
@@ -77,6 +86,16 @@ impl<'a> SockAddr<'a> {
         T::read_from_prefix(self.0)
             .map(|(addr, _)| addr)
             .map_err(|_| EINVAL)
+    }
+
+    /// Reads the address as [`read`](Self::read) does; [`EAFNOSUPPORT`] if it is not of `family`.
+    pub fn of_family<T: FromBytes>(&self, family: u16) -> Result<T> {
+        let addr = self.read()?;
+        if self.family() == Some(family) {
+            Ok(addr)
+        } else {
+            Err(EAFNOSUPPORT)
+        }
     }
 }
 
@@ -231,6 +250,13 @@ impl<'a> RecvMsg<'a> {
     pub fn set_truncated(&mut self) {
         // SAFETY: The message is valid, and used by nobody else.
         unsafe { (*self.msg.get()).msg_flags |= bindings::MSG_TRUNC };
+    }
+
+    /// Tells the receiver that a record ends with what it receives.
+    #[inline]
+    pub fn set_end_of_record(&mut self) {
+        // SAFETY: The message is valid, and used by nobody else.
+        unsafe { (*self.msg.get()).msg_flags |= bindings::MSG_EOR };
     }
 
     /// Tells the receiver, if it wants to know, who sent the message.

@@ -27,6 +27,17 @@ use zerocopy::{
     Unaligned, //
 };
 
+/// Which of the packets of a piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// How many bytes after that of the first its payload begins.
+    pub offset: usize,
+    /// The bytes of its payload.
+    pub len: usize,
+    /// Whether no other comes after it.
+    pub last: bool,
+}
+
 /// Cuts the pieces of a protocol into packets.
 pub trait Segmenter: Send + Sync + 'static {
     /// The protocol.
@@ -35,13 +46,12 @@ pub trait Segmenter: Send + Sync + 'static {
     /// All headers of one packet after the link-layer header.
     type Headers: FromBytes + IntoBytes + Immutable + Unaligned + Copy;
 
-    /// Makes of the headers of a piece those of its packet whose payload begins `offset` bytes
-    /// after that of the first and has `len` bytes.
+    /// Makes of the headers of a piece those of one of its packets.
     ///
     /// The checksum's field has what it had in the piece, the folded sum of a pseudo-header, and
     /// the checksum is computed afterwards. `None` if the piece makes no sense, which is dropped
     /// then. Runs with bottom halves off; does not sleep.
-    fn cut(headers: &Self::Headers, offset: usize, len: usize) -> Option<Self::Headers>;
+    fn cut(headers: &Self::Headers, part: Part) -> Option<Self::Headers>;
 }
 
 /// Keeps a [`Segmenter`] registered. Dropping it sleeps.
@@ -172,15 +182,20 @@ impl<S: Segmenter> Registration<S> {
             let len = unsafe { (*skb).len as usize }
                 .checked_sub(before)
                 .ok_or(EINVAL)?;
-            let cut = S::cut(headers, offset, len).ok_or(EINVAL)?;
+            // SAFETY: The packet is valid.
+            next = unsafe { bindings::skb_next(skb) };
+            let part = Part {
+                offset,
+                len,
+                last: next.is_null(),
+            };
+            let cut = S::cut(headers, part).ok_or(EINVAL)?;
             // SAFETY: There is room for headers at `to`, in a head that `skb_segment()` has made
             // for this packet.
             unsafe { to.cast::<S::Headers>().write_unaligned(cut) };
             // SAFETY: The packet is valid and has its headers.
             to_result(unsafe { bindings::skb_gso_finish_csum(skb) })?;
             offset += len;
-            // SAFETY: The packet is valid.
-            next = unsafe { bindings::skb_next(skb) };
         }
         Ok(())
     }
@@ -215,11 +230,14 @@ mod tests {
         const ETHERTYPE: u16 = 0x88b6;
         type Headers = Headers;
 
-        fn cut(headers: &Headers, offset: usize, len: usize) -> Option<Headers> {
+        fn cut(headers: &Headers, part: Part) -> Option<Headers> {
             let [high, low, ..] = *headers;
-            let [len_high, len_low] = u16::try_from(len).ok()?.to_be_bytes();
-            let [a, b, c, d] = u32::try_from(offset).ok()?.to_be_bytes();
-            (len != 13).then_some([high, low, len_high, len_low, a, b, c, d])
+            let len = u16::try_from(part.len).ok()?;
+            let [len_high, len_low] = len.to_be_bytes();
+            let [a, b, c, d] = u32::try_from(part.offset).ok()?.to_be_bytes();
+            // Which is the last shows in its place.
+            let a = a | u8::from(part.last) << 7;
+            (part.len != 13).then_some([high, low, len_high, len_low, a, b, c, d])
         }
     }
 
@@ -332,8 +350,12 @@ mod tests {
                     packet.copy_bits(0, &mut bytes)?;
                     let payload = &bytes[size_of::<Headers>()..];
                     assert_eq!(payload.len(), (len - at).min(1000));
-                    let headers =
-                        Probe::cut(&[bytes[0], bytes[1], 0, 0, 0, 0, 0, 0], at, payload.len());
+                    let part = Part {
+                        offset: at,
+                        len: payload.len(),
+                        last: at + payload.len() == len,
+                    };
+                    let headers = Probe::cut(&[bytes[0], bytes[1], 0, 0, 0, 0, 0, 0], part);
                     assert_eq!(bytes.first_chunk::<8>(), headers.as_ref());
                     assert!(payload
                         .iter()

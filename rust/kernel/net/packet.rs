@@ -7,6 +7,7 @@
 
 use super::{
     device::Device,
+    Namespace,
     SkBuff, //
 };
 use crate::{
@@ -15,25 +16,80 @@ use crate::{
     sync::aref::ARef,
     types::Opaque, //
 };
-use core::ptr::NonNull;
+use core::{
+    ops::Deref,
+    ptr::{
+        null_mut,
+        NonNull, //
+    },
+};
 
-/// Receives the frames of one EtherType that arrive at one device.
+/// Receives the frames of one EtherType that arrive at one device, or at all of a namespace.
 ///
 /// A frame arrives at the device that it is meant for: one with a VLAN tag at the VLAN's, if there
 /// is one.
 pub trait Handler: Send + Sync + 'static {
-    /// Receives a frame.
+    /// Receives a frame that has arrived at `dev`.
     ///
     /// Its data starts after the link-layer header. Runs with bottom halves off, mostly in softirq
     /// context, inside an RCU read-side critical section, and on several CPUs at once.
-    fn receive(&self, skb: SkBuff);
+    fn receive(&self, skb: SkBuff, dev: &Device);
+}
+
+/// Where frames arrive that a handler is for. Keeps what it names.
+enum Scope {
+    Device(ARef<Device>),
+    Namespace(NamespaceRef),
+}
+
+/// A reference that makes its holder a user of a namespace, which does not end before that.
+///
+/// # Invariants
+///
+/// `net` points to a namespace on which this owns a reference.
+struct NamespaceRef {
+    net: NonNull<Namespace>,
+}
+
+impl NamespaceRef {
+    /// Takes a reference to a namespace; `None` if it has no user any more.
+    fn try_hold(net: &Namespace) -> Option<Self> {
+        // SAFETY: The namespace is valid by the type invariant.
+        let net = unsafe { bindings::maybe_get_net(net.as_raw()) };
+        // INVARIANT: The reference was just taken.
+        NonNull::new(net).map(|net| Self { net: net.cast() })
+    }
+}
+
+// SAFETY: A namespace can be used, and its last reference given up, on any thread.
+unsafe impl Send for NamespaceRef {}
+// SAFETY: `Namespace` is `Sync`.
+unsafe impl Sync for NamespaceRef {}
+
+impl Deref for NamespaceRef {
+    type Target = Namespace;
+
+    fn deref(&self) -> &Namespace {
+        // SAFETY: By the type invariant.
+        unsafe { self.net.as_ref() }
+    }
+}
+
+impl Drop for NamespaceRef {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant there is a reference to give up.
+        unsafe { bindings::put_net(self.as_raw()) };
+    }
 }
 
 /// A registered [`Handler`], together with what it works on.
 ///
 /// Dropping it unregisters the handler and waits until it no longer runs; that sleeps, and is
-/// allowed with the RTNL held. A registration refers to its device, so it must be dropped when the
-/// device is unregistered.
+/// allowed with the RTNL held.
+///
+/// A registration keeps what it is for. One for a device must be dropped when the device is
+/// unregistered; one for a namespace belongs to something that has an end of its own, as a socket
+/// has, and not to what the namespace keeps.
 ///
 /// # Invariants
 ///
@@ -44,7 +100,7 @@ pub trait Handler: Send + Sync + 'static {
 ///
 /// ```
 /// use kernel::net::{
-///     device::RtnlGuard,
+///     device::{Device, RtnlGuard},
 ///     packet::{Handler, Registration},
 ///     Namespace,
 ///     SkBuff, //
@@ -53,7 +109,7 @@ pub trait Handler: Send + Sync + 'static {
 /// struct Sink;
 ///
 /// impl Handler for Sink {
-///     fn receive(&self, skb: SkBuff) {
+///     fn receive(&self, skb: SkBuff, _dev: &Device) {
 ///         skb.consume();
 ///     }
 /// }
@@ -70,13 +126,13 @@ pub struct Registration<H: Handler> {
     // At the start, so that the address of `packet_type` is that of the registration.
     #[pin]
     packet_type: Opaque<bindings::packet_type>,
-    dev: ARef<Device>,
+    scope: Scope,
     handler: H,
 }
 
 // SAFETY: Unregistering may be done by any thread, and the handler is `Send`.
 unsafe impl<H: Handler> Send for Registration<H> {}
-// SAFETY: Only the handler and the device are shared, and both are `Sync`.
+// SAFETY: Only the handler and what it is for are shared, and both are `Sync`.
 unsafe impl<H: Handler> Sync for Registration<H> {}
 
 impl<H: Handler> Registration<H> {
@@ -85,11 +141,28 @@ impl<H: Handler> Registration<H> {
     /// Fails with [`EINVAL`] if `ethertype` is less than 0x600: such numbers are lengths, or the
     /// kernel's own for handlers of another kind.
     pub fn new(ethertype: u16, dev: &Device, handler: H) -> impl PinInit<Self, Error> {
-        let dev: ARef<Device> = dev.into();
-        let raw_dev = dev.as_raw();
+        Self::within(ethertype, Ok(Scope::Device(dev.into())), handler)
+    }
+
+    /// Registers `handler` for frames of `ethertype` that arrive at any device of `net`.
+    ///
+    /// Fails as [`new`](Self::new) does, and with [`ENETDOWN`] if the namespace is on its way out.
+    pub fn in_namespace(ethertype: u16, net: &Namespace, handler: H) -> impl PinInit<Self, Error> {
+        let scope = NamespaceRef::try_hold(net)
+            .map(Scope::Namespace)
+            .ok_or(ENETDOWN);
+        Self::within(ethertype, scope, handler)
+    }
+
+    fn within(ethertype: u16, scope: Result<Scope>, handler: H) -> impl PinInit<Self, Error> {
+        let (dev, net) = match &scope {
+            Ok(Scope::Device(dev)) => (dev.as_raw(), null_mut()),
+            Ok(Scope::Namespace(net)) => (null_mut(), net.as_raw()),
+            Err(_) => (null_mut(), null_mut()),
+        };
         // `packet_type` comes last: once it is registered, the handler runs.
         try_pin_init!(Self {
-            dev,
+            scope: scope?,
             handler,
             packet_type <- Opaque::try_ffi_init(move |slot: *mut bindings::packet_type| {
                 if u32::from(ethertype) < bindings::ETH_P_802_3_MIN {
@@ -97,13 +170,15 @@ impl<H: Handler> Registration<H> {
                 }
                 let packet_type = bindings::packet_type {
                     type_: ethertype.to_be(),
-                    dev: raw_dev,
+                    dev,
+                    af_packet_net: net,
                     func: Some(Self::receive),
                     ..pin_init::zeroed()
                 };
                 // SAFETY: `slot` is valid for writes. The registration holds a reference to the
-                // device, is pinned, and is unregistered before it is freed. Since `slot` is at its
-                // start and all other fields are initialised, `receive` finds it whole.
+                // device or the namespace, is pinned, and is unregistered before it is freed. Since
+                // `slot` is at its start and all other fields are initialised, `receive` finds it
+                // whole.
                 unsafe {
                     slot.write(packet_type);
                     bindings::dev_add_pack(slot);
@@ -133,7 +208,7 @@ impl<H: Handler> Registration<H> {
         let registration = unsafe { &*packet_type.cast::<Self>() };
         // The device that a frame came through is shown it even if the frame belongs to another one
         // on top of it, say a VLAN, which has handlers of its own.
-        if dev != registration.dev.as_raw() {
+        if matches!(&registration.scope, Scope::Device(own) if own.as_raw() != dev) {
             // SAFETY: The packet is valid and given to this function.
             unsafe {
                 bindings::dev_kfree_skb_any_reason(skb, bindings::skb_drop_reason_SKB_CONSUMED)
@@ -148,7 +223,10 @@ impl<H: Handler> Registration<H> {
         };
         // SAFETY: The packet has no other user after `skb_share_check`.
         let skb = unsafe { SkBuff::from_raw(skb) };
-        registration.handler.receive(skb);
+        // SAFETY: The device is there, and may be referred to, while this runs inside RCU.
+        registration
+            .handler
+            .receive(skb, unsafe { Device::from_raw(dev) });
         bindings::NET_RX_SUCCESS as c_int
     }
 }

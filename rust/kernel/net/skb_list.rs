@@ -11,7 +11,12 @@ use crate::{
     prelude::*, //
 };
 use core::{
-    mem::take,
+    marker::PhantomData,
+    mem::{
+        take,
+        ManuallyDrop, //
+    },
+    ops::Deref,
     ptr::NonNull, //
 };
 
@@ -53,7 +58,7 @@ pub struct SkBuffList {
 
 // SAFETY: Packets can be used and freed on any thread.
 unsafe impl Send for SkBuffList {}
-// SAFETY: Through `&SkBuffList` nothing but the length is read.
+// SAFETY: Through `&SkBuffList` packets are only read.
 unsafe impl Sync for SkBuffList {}
 
 impl SkBuffList {
@@ -93,6 +98,64 @@ impl SkBuffList {
         }
         // INVARIANT: The packet was given up by the caller and ends the chain.
         self.last = Some(skb);
+        self.len += 1;
+    }
+
+    /// Takes over a chain of packets.
+    ///
+    /// # Safety
+    ///
+    /// `first` and `last` must both be null or the ends of a chain as the type invariant says,
+    /// which the caller gives up.
+    pub(super) unsafe fn from_raw(
+        first: *mut bindings::sk_buff,
+        last: *mut bindings::sk_buff,
+        len: usize,
+    ) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self {
+            first: NonNull::new(first),
+            last: NonNull::new(last),
+            len,
+        }
+    }
+
+    /// Gives the chain of packets to C code; null if there are none.
+    pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
+        let this = ManuallyDrop::new(self);
+        this.first.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    /// Returns the first packet.
+    #[inline]
+    pub fn front(&self) -> Option<&SkBuff> {
+        let first = self.first.as_ref()?;
+        // SAFETY: A `SkBuff` is the address of a packet that has no other user, as that of the
+        // list is, which keeps it while it is borrowed.
+        Some(unsafe { &*core::ptr::from_ref(first).cast::<SkBuff>() })
+    }
+
+    /// Returns the packets, in their order, and leaves them in the list.
+    #[inline]
+    pub fn iter(&self) -> Iter<'_> {
+        // INVARIANT: The first packet is in the list.
+        Iter {
+            next: self.first,
+            _list: PhantomData,
+        }
+    }
+
+    /// Puts a packet before all others.
+    #[inline]
+    pub fn push_front(&mut self, skb: SkBuff) {
+        // SAFETY: A packet's address is not null.
+        let skb = unsafe { NonNull::new_unchecked(skb.into_raw()) };
+        let next = self.first.map_or(core::ptr::null_mut(), NonNull::as_ptr);
+        // SAFETY: The packet has no other user.
+        unsafe { bindings::skb_set_next(skb.as_ptr(), next) };
+        // INVARIANT: The packet was given up by the caller and begins the chain.
+        self.first = Some(skb);
+        self.last.get_or_insert(skb);
         self.len += 1;
     }
 
@@ -197,6 +260,49 @@ impl SkBuffList {
     }
 }
 
+/// The packets of a [`SkBuffList`], one after the other.
+///
+/// # Invariants
+///
+/// `next` is `None` or in the list, which is borrowed.
+pub struct Iter<'a> {
+    next: Option<NonNull<bindings::sk_buff>>,
+    _list: PhantomData<&'a SkBuffList>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = ListedSkBuff<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<ListedSkBuff<'a>> {
+        let skb = self.next?;
+        // INVARIANT: What follows a packet of the list is in the list.
+        // SAFETY: The packet is in the list, and so valid.
+        self.next = NonNull::new(unsafe { bindings::skb_next(skb.as_ptr()) });
+        Some(ListedSkBuff {
+            // SAFETY: The packet has no other user but the list. That is borrowed, so that nobody
+            // changes the packet, and this handle gives nothing up.
+            skb: ManuallyDrop::new(unsafe { SkBuff::from_raw(skb) }),
+            _list: PhantomData,
+        })
+    }
+}
+
+/// A packet in a [`SkBuffList`], which is borrowed.
+pub struct ListedSkBuff<'a> {
+    skb: ManuallyDrop<SkBuff>,
+    _list: PhantomData<&'a SkBuffList>,
+}
+
+impl Deref for ListedSkBuff<'_> {
+    type Target = SkBuff;
+
+    #[inline]
+    fn deref(&self) -> &SkBuff {
+        &self.skb
+    }
+}
+
 impl Iterator for SkBuffList {
     type Item = SkBuff;
 
@@ -278,6 +384,31 @@ mod tests {
         empty.append(&mut two);
         let mut expected = b"abcd".iter();
         while let Some(skb) = empty.pop_front() {
+            assert_eq!(Some(&first_byte(&skb)?), expected.next());
+        }
+        assert_eq!(expected.next(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn packets_are_seen_in_place_and_put_back_in_front() -> Result {
+        let mut list = list(&[b"b", b"c"])?;
+        list.push_front(packet(b"a")?);
+        let mut seen = 0;
+        for (skb, expected) in list.iter().zip(b"abc") {
+            assert_eq!(first_byte(&skb)?, *expected);
+            seen += 1;
+        }
+        assert_eq!((seen, list.len()), (3, 3));
+        assert_eq!(first_byte(list.front().ok_or(EINVAL)?)?, b'a');
+
+        let mut empty = SkBuffList::new();
+        assert!(empty.front().is_none() && empty.iter().next().is_none());
+        empty.push_front(packet(b"d")?);
+        empty.push_back(packet(b"e")?);
+        list.append(&mut empty);
+        let mut expected = b"abcde".iter();
+        while let Some(skb) = list.pop_front() {
             assert_eq!(Some(&first_byte(&skb)?), expected.next());
         }
         assert_eq!(expected.next(), None);

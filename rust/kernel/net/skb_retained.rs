@@ -30,7 +30,8 @@ use core::{
 ///
 /// # Invariants
 ///
-/// The packet has no other user, and nothing is put before or after its data.
+/// The packet has no other user. Nothing is put before its data, and after it only while there is
+/// no copy.
 ///
 /// # Examples
 ///
@@ -71,7 +72,7 @@ impl SkBuff {
         if self.is_cloned() {
             return Err(self);
         }
-        // INVARIANT: There are no methods that put anything before or after the data.
+        // INVARIANT: There is no copy yet.
         // SAFETY: The packet has no other user, nor has its head, as it is no clone and has none.
         unsafe { bindings::__skb_header_release(self.as_raw()) };
         Ok(RetainedSkBuff(self))
@@ -154,6 +155,41 @@ impl RetainedSkBuff {
         Ok(unsafe { SkBuff::from_raw(copy) })
     }
 
+    /// Appends the bytes of another packet, if there is room for them in the linear part.
+    ///
+    /// Returns whether they were appended. They are not if a copy of this packet is in use, if it
+    /// has fragments, or if it is several segments in one piece; the room is what it was made
+    /// with, or a bit more. `other` stays as it is. Any context.
+    pub fn append_from(&mut self, other: &SharedSkBuff) -> bool {
+        let skb = self.0.as_raw();
+        let len = other.len();
+        // SAFETY: The packet is valid, for all three.
+        let (linear, headlen, room) = unsafe {
+            (
+                (*skb).data_len == 0,
+                bindings::skb_headlen(skb) as usize,
+                bindings::skb_tailroom(skb),
+            )
+        };
+        if self.is_cloned()
+            || !linear
+            || self.gso_size().is_some()
+            || len > usize::try_from(room).unwrap_or(0)
+        {
+            return false;
+        }
+        // SAFETY: Behind the linear part there is room for `len` bytes, which fit in an `int`. No
+        // other packet has the head, nor has `other`, whose bytes are copied from all its parts.
+        unsafe {
+            let end = (*skb).data.add(headlen);
+            if bindings::skb_copy_bits(other.as_raw(), 0, end.cast(), len as c_int) != 0 {
+                return false;
+            }
+            bindings::skb_put(skb, len as u32);
+        }
+        true
+    }
+
     /// Frees the packet, which was delivered.
     #[inline]
     pub fn consume(self) {
@@ -213,6 +249,36 @@ mod tests {
         kept.consume();
         copy.push(b"head")?;
         assert_eq!(copy.pull::<8>(), Some(*b"headdata"));
+        Ok(())
+    }
+
+    #[test]
+    fn bytes_are_appended_while_there_is_room_and_no_copy() -> Result {
+        let mut skb = SkBuff::alloc(16, 100, GFP_KERNEL)?;
+        skb.put(b"data")?;
+        let mut kept = skb.retain().map_err(|_| EINVAL)?;
+        let more = retained()?;
+        assert!(kept.append_from(&more));
+        assert_eq!((kept.len(), more.len()), (8, 4));
+
+        let mut copy = kept.copy(GFP_KERNEL)?;
+        assert!(!kept.append_from(&more));
+        copy.push(b"head")?;
+        drop(copy);
+        assert!(kept.append_from(&more));
+        let mut copy = kept.copy(GFP_KERNEL)?;
+        assert_eq!(copy.pull::<12>(), Some(*b"datadatadata"));
+        assert!(copy.is_empty());
+        drop(copy);
+
+        while kept.append_from(&more) {}
+        assert!(kept.len() >= 100);
+        // Not if several segments are cut from it.
+        let mut skb = SkBuff::alloc(16, 100, GFP_KERNEL)?;
+        skb.put(b"segments")?;
+        let segment = NonZeroU16::new(4).ok_or(EINVAL)?;
+        let mut kept = skb.retain_segments(segment).map_err(|_| EINVAL)?;
+        assert!(!kept.append_from(&more));
         Ok(())
     }
 

@@ -17,14 +17,17 @@ use core::{
 };
 use zerocopy::Immutable;
 
-/// Bytes of the control buffer that a protocol may use; the rest holds a socket's drop count.
-pub(super) const CB_LEN: usize = size_of::<[u8; 48]>() - size_of::<bindings::sock_skb_cb>();
+/// Bytes of the control buffer that a protocol may use; the rest holds the note of whether the
+/// packet ends a record, and a socket's drop count.
+pub(super) const CB_LEN: usize =
+    size_of::<[u8; 48]>() - size_of::<bindings::sock_skb_cb>() - size_of::<u32>();
 
 /// A packet that may be read, by whoever owns or shares it.
 ///
 /// # Invariants
 ///
 /// `skb` points to a valid `struct sk_buff` on which this handle owns a reference.
+#[repr(transparent)]
 pub struct SharedSkBuff {
     skb: NonNull<bindings::sk_buff>,
 }
@@ -114,6 +117,19 @@ impl SharedSkBuff {
         // SAFETY: `skb` is valid by the type invariant, its control buffer is initialised, aligned
         // to 8 bytes and large enough, and any bytes are a valid `T`.
         unsafe { (&raw const (*self.as_raw()).cb).cast::<T>().read() }
+    }
+
+    /// Returns whether a record ends with the packet, as [`SkBuff::set_ends_record`] has noted.
+    ///
+    /// [`SkBuff::set_ends_record`]: super::SkBuff::set_ends_record
+    #[inline]
+    pub fn ends_record(&self) -> bool {
+        // SAFETY: `skb` is valid by the type invariant, and its control buffer is initialised and
+        // has 4 more bytes, aligned to as many, behind the protocol's part.
+        unsafe {
+            let cb = (&raw const (*self.as_raw()).cb).cast::<u8>();
+            cb.add(CB_LEN).cast::<u32>().read() != 0
+        }
     }
 
     /// Copies `len` bytes from `offset` on to `to`.

@@ -85,6 +85,7 @@ pub enum PacketType {
 /// assert_eq!(&rest, b"pay");
 /// # Ok::<(), Error>(())
 /// ```
+#[repr(transparent)]
 pub struct SkBuff(SharedSkBuff);
 
 impl Deref for SkBuff {
@@ -334,6 +335,17 @@ impl SkBuff {
         unsafe { bindings::skb_reset_network_header(self.as_raw()) };
     }
 
+    /// Says by a hash which packets the kernel is to keep in order.
+    ///
+    /// Queueing disciplines that are fair to flows, devices with several queues, and who spreads
+    /// packets over CPUs go by it. Without one they use what they find in the packet: where that is
+    /// no protocol that they know, all packets between two hosts are one flow.
+    #[inline]
+    pub fn set_flow_hash(&mut self, hash: u32) {
+        // SAFETY: `skb` is valid and has no other user.
+        unsafe { bindings::skb_set_flow_hash(self.as_raw(), hash) };
+    }
+
     /// Leaves the Internet checksum (RFC 1071) of all data to the device, or to whoever sends
     /// next.
     ///
@@ -372,6 +384,22 @@ impl SkBuff {
         // SAFETY: `skb` is valid and has no other user; its control buffer is aligned to 8 bytes
         // and large enough. `T` has no padding, so that the buffer stays initialised.
         unsafe { (&raw mut (*self.as_raw()).cb).cast::<T>().write(value) };
+    }
+
+    /// Notes whether a record ends with the packet, for [`Sock::queue_bytes`].
+    ///
+    /// The note lasts as long as the protocol's own, see [`set_cb`](Self::set_cb), and is kept
+    /// apart from that.
+    ///
+    /// [`Sock::queue_bytes`]: super::Sock::queue_bytes
+    #[inline]
+    pub fn set_ends_record(&mut self, ends: bool) {
+        // SAFETY: `skb` is valid and has no other user; its control buffer has 4 more bytes,
+        // aligned to as many, behind the protocol's part.
+        unsafe {
+            let cb = (&raw mut (*self.as_raw()).cb).cast::<u8>();
+            cb.add(CB_LEN).cast::<u32>().write(u32::from(ends));
+        }
     }
 
     /// Frees the packet, which could not be delivered because of `reason`.

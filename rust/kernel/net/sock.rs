@@ -14,7 +14,10 @@ use super::{
     dropreason::DropReason,
     msghdr::{
         RecvMsg,
-        SendMsg, //
+        SendMsg,
+        MSG_ERRQUEUE,
+        MSG_OOB,
+        MSG_TRUNC, //
     },
     skbuff::SharedSkBuff,
     socket::Operations,
@@ -26,13 +29,18 @@ use crate::{
     error::{
         code::{
             EAGAIN,
-            ENOMEM, //
+            ENOMEM,
+            EOPNOTSUPP, //
         },
         to_result,
         Error,
         Result, //
     },
     ffi::c_int,
+    prelude::{
+        FromBytes,
+        IntoBytes, //
+    },
     sync::atomic::Atomic,
     types::{
         NotThreadSafe,
@@ -44,6 +52,7 @@ use core::{
     ops::Deref,
     ptr::NonNull, //
 };
+use zerocopy::Immutable;
 
 // The state comes right after the `struct sock`, so that has to be as large as C code has it.
 const _: () = assert!(size_of::<bindings::sock>() == bindings::SIZEOF_SOCK);
@@ -65,6 +74,10 @@ pub struct Sock<T: Operations> {
     sk: Opaque<bindings::sock>,
     /// The address of the table that the socket is in, or 0.
     pub(super) table: Atomic<usize>,
+    /// How many threads are, or are about to be, in the wait queue, see [`sock_wait`].
+    ///
+    /// [`sock_wait`]: super::sock_wait
+    pub(super) sleepers: Atomic<i32>,
     state: T,
 }
 
@@ -216,6 +229,36 @@ impl<T: Operations> Sock<T> {
                 result => result.map(|()| None),
             },
         }
+    }
+
+    /// Receives one packet as a message whose sender is the packet's own note of type `A`, see
+    /// [`SkBuff::set_cb`]: what `recvmsg` of datagrams is.
+    ///
+    /// Returns the bytes copied, or with `MSG_TRUNC` those of the packet; 0 if the socket is shut
+    /// down. Sleeps, and fails, as [`recv_skb`](Self::recv_skb) does; with
+    /// [`EOPNOTSUPP`] for `MSG_OOB` and `MSG_ERRQUEUE`, and with
+    /// [`EFAULT`](crate::error::code::EFAULT) if the message cannot be written.
+    pub fn recv_datagram<A>(&self, msg: &mut RecvMsg<'_>) -> Result<usize>
+    where
+        A: FromBytes + IntoBytes + Immutable + Copy,
+    {
+        let flags = msg.flags();
+        if flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
+            return Err(EOPNOTSUPP);
+        }
+        let Some(skb) = self.recv_skb(flags)? else {
+            return Ok(0);
+        };
+        let len = skb.len();
+        let copied = len.min(msg.len());
+        if copied < len {
+            msg.set_truncated();
+        }
+        skb.copy_to_iter(0, msg.iter(), copied)?;
+        msg.set_name(&skb.cb::<A>());
+        self.recv_cmsgs(msg, &skb);
+        skb.consume();
+        Ok(if flags & MSG_TRUNC != 0 { len } else { copied })
     }
 
     /// Receives from the error queue, with an ancillary message of `level` and `kind`.
@@ -374,6 +417,12 @@ impl<T: Operations> SockGuard<'_, T> {
     pub fn shutdown(&mut self, how: Shutdown) {
         // SAFETY: The socket is valid, and its lock is held.
         unsafe { bindings::sk_shutdown_or(self.sock.as_raw(), how.as_raw()) };
+    }
+
+    /// Takes back all that [`shutdown`](Self::shutdown) has done: another connection begins.
+    pub fn reopen(&mut self) {
+        // SAFETY: The socket is valid, and its lock is held.
+        unsafe { bindings::sk_shutdown_clear(self.sock.as_raw()) };
     }
 }
 

@@ -147,7 +147,7 @@ impl<T: Operations> Sock<T> {
         let mut left = msg.len();
         loop {
             let len = left.min(max);
-            list.push_back(self.charged_skb::<HEADROOM>(msg, len, &cookie)?);
+            list.push_back(self.charged_skb::<HEADROOM>(msg, len, len, &cookie)?);
             left -= len;
             if left == 0 {
                 return Ok(list);
@@ -162,25 +162,27 @@ impl<T: Operations> Sock<T> {
         const { assert!(HEADROOM <= 1024) };
         let cookie = self.send_cookie(msg)?;
         let len = msg.len();
-        self.charged_skb::<HEADROOM>(msg, len, &cookie)
+        self.charged_skb::<HEADROOM>(msg, len, len, &cookie)
     }
 
-    /// Makes a packet of the next `len` bytes of a message.
+    /// Makes a packet of the next `len` bytes of a message; if that is linear, with `room` for it.
     #[inline]
-    fn charged_skb<const HEADROOM: usize>(
+    pub(super) fn charged_skb<const HEADROOM: usize>(
         &self,
         msg: &mut SendMsg<'_>,
         len: usize,
+        room: usize,
         cookie: &bindings::sockcm_cookie,
     ) -> Result<SkBuff> {
         let linear = if len <= ONE_PAGE - HEADROOM { len } else { 0 };
+        let room = room.clamp(linear, ONE_PAGE - HEADROOM);
         let mut error = ENOBUFS.to_errno();
         // SAFETY: The socket is valid, and this is process context, in which the allocation flags
         // of sockets are good.
         let skb = unsafe {
             let flags = (*self.as_raw()).sk_allocation;
             if linear == len {
-                bindings::alloc_skb_fclone((HEADROOM + linear) as u32, flags)
+                bindings::alloc_skb_fclone((HEADROOM + room) as u32, flags)
             } else {
                 bindings::alloc_skb_with_frags(
                     HEADROOM + linear,
@@ -219,7 +221,6 @@ mod tests {
                 NewOption,
                 OptionBuffer, //
             },
-            sock::Shutdown,
             socket::{
                 Attached,
                 NewSocket,
@@ -294,10 +295,6 @@ mod tests {
 
         fn getname(_sock: &Sock<Self>, _peer: bool) -> Result<[u8; 8]> {
             Ok(ADDRESS)
-        }
-
-        fn shutdown(_sock: &Sock<Self>, _how: Shutdown) -> Result {
-            Err(EOPNOTSUPP)
         }
 
         fn ioctl(_sock: &Sock<Self>, _cmd: u32, _arg: UserPtr) -> Result<c_int> {

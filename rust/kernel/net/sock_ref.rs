@@ -69,6 +69,19 @@ impl<T: Operations> Drop for SockRef<T> {
     }
 }
 
+impl<T: Operations> SockRef<T> {
+    /// Takes over a reference to a socket.
+    ///
+    /// # Safety
+    ///
+    /// `sock` must point to a socket, and the caller gives up one reference to it.
+    #[inline]
+    pub(super) unsafe fn from_raw(sock: NonNull<Sock<T>>) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self { sock }
+    }
+}
+
 /// Room in a socket's receive buffer for a message that is on its way.
 ///
 /// Dropping it gives the room back. Not for hard interrupts.

@@ -10,6 +10,8 @@
 //! [`include/net/sock.h`](srctree/include/net/sock.h) (`struct proto`)
 
 use super::{
+    child::Child,
+    events::Events,
     msghdr::{
         RecvMsg,
         SendMsg,
@@ -19,6 +21,7 @@ use super::{
         NewOption,
         OptionBuffer, //
     },
+    proto_ops::ProtoOps,
     sock::{
         Shutdown,
         Sock, //
@@ -26,9 +29,9 @@ use super::{
     Namespace,
 };
 use crate::{
+    alloc::Flags,
     bindings,
     error::{
-        from_result,
         to_result,
         VTABLE_DEFAULT_ERROR, //
     },
@@ -44,14 +47,19 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop, //
+    mem::ManuallyDrop,
+    ptr::NonNull, //
 };
 use zerocopy::Immutable;
 
+/// The socket type of connections that carry bytes.
+pub const SOCK_STREAM: u32 = bindings::sock_type_SOCK_STREAM;
 /// The socket type of datagrams.
 pub const SOCK_DGRAM: u32 = bindings::sock_type_SOCK_DGRAM;
 /// A socket for reliable messages without connections.
 pub const SOCK_RDM: u32 = bindings::sock_type_SOCK_RDM;
+/// The socket type of connections that carry records.
+pub const SOCK_SEQPACKET: u32 = bindings::sock_type_SOCK_SEQPACKET;
 
 /// The ioctl that asks how many bytes can be received.
 pub const SIOCINQ: u32 = bindings::SIOCINQ;
@@ -63,15 +71,19 @@ pub const SIOCOUTQ: u32 = bindings::SIOCOUTQ;
 /// All functions run in process context and may sleep. None holds the socket lock when it is
 /// called: take it with [`Sock::lock`] where it is needed.
 ///
-/// What a type does not implement fails as the socket layer wants it: `listen`, `accept` and
-/// `socketpair` with `EOPNOTSUPP`, options with `ENOPROTOOPT`. `poll` looks at the receive queue,
-/// the error queue, the send buffer and the shutdown state (`datagram_poll()`).
+/// What a type does not implement fails as the socket layer wants it: `shutdown`, `listen`,
+/// `accept` and `socketpair` with `EOPNOTSUPP`, options with `ENOPROTOOPT`. `poll` looks at the
+/// receive queue, the error queue, the send buffer and the shutdown state (`datagram_poll()`).
 #[vtable]
 pub trait Operations: Send + Sync + Sized + 'static {
     /// The protocol's name in `/proc/net/protocols`, at most 31 bytes.
     const NAME: &'static CStr;
     /// The address family, `AF_*`.
     const FAMILY: u16;
+    /// Whether the user may say where peeking begins: `SO_PEEK_OFF`.
+    ///
+    /// [`Sock::peek_offset`] then is where [`recvmsg`](Self::recvmsg) peeks.
+    const PEEK_OFF: bool = false;
     /// The socket address, beginning with the family.
     type Address: IntoBytes + Immutable;
 
@@ -91,7 +103,9 @@ pub trait Operations: Send + Sync + Sized + 'static {
     fn getname(sock: &Sock<Self>, peer: bool) -> Result<Self::Address>;
 
     /// Shuts down one or both directions.
-    fn shutdown(sock: &Sock<Self>, how: Shutdown) -> Result;
+    fn shutdown(_sock: &Sock<Self>, _how: Shutdown) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Performs an ioctl; [`ENOIOCTLCMD`] if it is not one of the protocol's.
     ///
@@ -104,6 +118,36 @@ pub trait Operations: Send + Sync + Sized + 'static {
 
     /// Receives a message and returns its length.
     fn recvmsg(sock: &Sock<Self>, msg: &mut RecvMsg<'_>) -> Result<usize>;
+
+    /// Makes the socket one that takes connections, of which `backlog` may wait to be accepted.
+    ///
+    /// The socket layer has applied the limit of the namespace (`net.core.somaxconn`). Of a socket
+    /// that listens already, this changes the backlog.
+    fn listen(_sock: &Sock<Self>, _backlog: u32) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Waits for a connection and takes it; [`EAGAIN`] if there is none within the socket's receive
+    /// timeout, or at once if `nonblock`.
+    ///
+    /// The child becomes the user's when this returns.
+    fn accept(_sock: &Sock<Self>, _nonblock: bool) -> Result<Child<Self>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns what the socket is ready for.
+    ///
+    /// The caller is in the socket's wait queue by now, so that a change after what this looks at
+    /// wakes it. May not take long, nor sleep for more than a lock.
+    fn poll(_sock: &Sock<Self>) -> Events {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Nothing follows what was sent with [`MSG_MORE`](super::msghdr::MSG_MORE) after all: what
+    /// `sendfile()` and `splice()` send has come to its end.
+    fn splice_eof(_sock: &Sock<Self>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Sets option `name` of `level`; [`ENOPROTOOPT`] if there is none.
     ///
@@ -172,6 +216,56 @@ impl<T: Operations> Proto<T> {
     #[inline]
     pub(super) fn as_raw(&self) -> *mut bindings::proto {
         self.raw.get()
+    }
+
+    /// Makes a `Sock` in `net` with the state that `init` makes, and attaches it to `sock` unless
+    /// that is null.
+    ///
+    /// Whoever calls this has the one reference to it. It is in no table and is not yet counted as
+    /// in use.
+    ///
+    /// # Safety
+    ///
+    /// `sock` must be null or a socket without a `struct sock` that nobody else uses.
+    pub(super) unsafe fn make<E>(
+        &self,
+        net: &Namespace,
+        sock: *mut bindings::socket,
+        init: impl PinInit<T, E>,
+        flags: Flags,
+    ) -> Result<NonNull<Sock<T>>>
+    where
+        Error: From<E>,
+    {
+        if !self.live.load(Acquire) {
+            return Err(EAFNOSUPPORT);
+        }
+        // SAFETY: The namespace and the `struct proto` are valid.
+        let sk = unsafe {
+            bindings::sk_alloc(
+                net.as_raw(),
+                c_int::from(T::FAMILY),
+                flags.as_raw(),
+                self.raw.get(),
+                0,
+            )
+        };
+        let this = NonNull::new(sk.cast()).ok_or(ENOBUFS)?;
+        // SAFETY: `sk_alloc` allocated `obj_size` bytes, which is a `Sock<T>`, and zeroed them,
+        // which is a valid `table` and `sleepers`. The state is pinned: it is never moved.
+        if let Err(error) = unsafe { pin_init::raw_try_init(Sock::<T>::raw_state(sk), init) } {
+            // SAFETY: Nobody else knows the socket, and it has no destructor yet.
+            unsafe { bindings::sk_free(sk) };
+            return Err(error.into());
+        }
+        // INVARIANT: All parts of the `Sock<T>` are initialised, and it is freed by RCU.
+        // SAFETY: Both are valid, or `sock` is null, and nobody else uses them.
+        unsafe {
+            bindings::sock_init_data(sock, sk);
+            (*sk).sk_destruct = Some(destruct::<T>);
+            bindings::sock_set_flag(sk, bindings::sock_flags_SOCK_RCU_FREE);
+        }
+        Ok(this)
     }
 
     /// Makes sockets of the type possible, until the returned value is dropped.
@@ -255,35 +349,10 @@ impl<'a> NewSocket<'a> {
         Error: From<E>,
     {
         let proto = T::proto();
-        if !proto.live.load(Acquire) {
-            return Err(EAFNOSUPPORT);
-        }
-        // SAFETY: The namespace and the `struct proto` are valid.
-        let sk = unsafe {
-            bindings::sk_alloc(
-                self.net.as_raw(),
-                c_int::from(T::FAMILY),
-                bindings::GFP_KERNEL,
-                proto.raw.get(),
-                0,
-            )
-        };
-        if sk.is_null() {
-            return Err(ENOBUFS);
-        }
-        // SAFETY: `sk_alloc` allocated `obj_size` bytes, which is a `Sock<T>`, and zeroed them,
-        // which is a valid `table`. The state is pinned: it is never moved from there.
-        if let Err(error) = unsafe { pin_init::raw_try_init(Sock::<T>::raw_state(sk), init) } {
-            // SAFETY: Nobody else knows the socket, and it has no destructor yet.
-            unsafe { bindings::sk_free(sk) };
-            return Err(error.into());
-        }
-        // INVARIANT: All parts of the `Sock<T>` are initialised, and it is freed by RCU.
+        // SAFETY: The socket is new and has no `struct sock`.
+        unsafe { proto.make(self.net, self.sock, init, GFP_KERNEL)? };
         // SAFETY: Both are valid, and nobody else uses them.
         unsafe {
-            bindings::sock_init_data(self.sock, sk);
-            (*sk).sk_destruct = Some(destruct::<T>);
-            bindings::sock_set_flag(sk, bindings::sock_flags_SOCK_RCU_FREE);
             (*self.sock).ops = &ProtoOps::<T>::TABLE;
             (*self.sock).state = bindings::socket_state_SS_UNCONNECTED;
             bindings::sock_prot_inuse_add(self.net.as_raw(), proto.raw.get(), 1);
@@ -313,20 +382,25 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { detach(self.sock) };
+        // SAFETY: By the type invariant, and nobody has slept on a socket that is not the user's.
+        unsafe {
+            let sk = (*self.sock).sk;
+            retire(sk);
+            (*self.sock).sk = core::ptr::null_mut();
+            bindings::sock_put(sk);
+        }
     }
 }
 
-/// Takes the `struct sock` off its socket and gives it up.
+/// Marks a `struct sock` as one that no user has any more, and empties its receive queue.
 ///
 /// # Safety
 ///
-/// `sock` must be attached, and nobody else may use it.
-unsafe fn detach(sock: *mut bindings::socket) {
-    // SAFETY: The socket is valid and so is what is attached to it, on which it has a reference.
+/// `sk` must be that of a `Sock`, must have been counted as in use and be retired once only. The
+/// socket that it is attached to, if any, must be valid.
+pub(super) unsafe fn retire(sk: *mut bindings::sock) {
+    // SAFETY: The `struct sock` is valid.
     unsafe {
-        let sk = (*sock).sk;
         bindings::sock_prot_inuse_add(bindings::sock_net(sk), (*sk).__sk_common.skc_prot, -1);
         bindings::sock_orphan(sk);
         // Here, not only in a softirq later: there may be much. `destruct` frees what still comes.
@@ -334,8 +408,6 @@ unsafe fn detach(sock: *mut bindings::socket) {
             &raw mut (*sk).sk_receive_queue,
             bindings::skb_drop_reason_SKB_DROP_REASON_SOCKET_CLOSE,
         );
-        (*sock).sk = core::ptr::null_mut();
-        bindings::sock_put(sk);
     }
 }
 
@@ -356,240 +428,5 @@ unsafe extern "C" fn destruct<T: Operations>(sk: *mut bindings::sock) {
             bindings::skb_drop_reason_SKB_CONSUMED,
         );
         core::ptr::drop_in_place(Sock::<T>::raw_state(sk));
-    }
-}
-
-/// The functions of a `struct proto_ops`.
-///
-/// All of them are called by the socket layer only, with a socket that `NewSocket::attach` made a
-/// socket of type `T` and with arguments as documented in `include/linux/net.h`. That is their
-/// safety requirement.
-struct ProtoOps<T: Operations>(PhantomData<T>);
-
-impl<T: Operations> ProtoOps<T> {
-    /// The one table of the type.
-    const TABLE: bindings::proto_ops = bindings::proto_ops {
-        family: T::FAMILY as c_int,
-        owner: this_module::<T::OwnerModule>().as_ptr(),
-        release: Some(Self::release),
-        bind: Some(Self::bind),
-        connect: Some(Self::connect),
-        socketpair: Some(bindings::sock_no_socketpair),
-        accept: Some(bindings::sock_no_accept),
-        getname: Some(Self::getname),
-        poll: Some(bindings::datagram_poll),
-        ioctl: Some(Self::ioctl),
-        #[cfg(CONFIG_COMPAT)]
-        compat_ioctl: Some(Self::compat_ioctl),
-        gettstamp: Some(bindings::sock_gettstamp),
-        listen: Some(bindings::sock_no_listen),
-        shutdown: Some(Self::shutdown),
-        setsockopt: Some(Self::setsockopt),
-        getsockopt_iter: Some(Self::getsockopt),
-        sendmsg: Some(Self::sendmsg),
-        recvmsg: Some(Self::recvmsg),
-        mmap: Some(bindings::sock_no_mmap),
-        ..pin_init::zeroed()
-    };
-
-    /// Returns the `Sock` of a socket.
-    ///
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    #[inline]
-    unsafe fn sock<'a>(sock: *mut bindings::socket) -> &'a Sock<T> {
-        // SAFETY: The socket is of this type, and has its `Sock` while operations run.
-        unsafe { Sock::from_raw((*sock).sk) }
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn release(sock: *mut bindings::socket) -> c_int {
-        // SAFETY: The socket is valid.
-        if unsafe { (*sock).sk }.is_null() {
-            return 0;
-        }
-        // SAFETY: See the type.
-        T::release(unsafe { Self::sock(sock) });
-        // SAFETY: This is the last operation of the socket.
-        unsafe { detach(sock) };
-        0
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn bind(
-        sock: *mut bindings::socket,
-        addr: *mut bindings::sockaddr_unsized,
-        len: c_int,
-    ) -> c_int {
-        from_result(|| {
-            // SAFETY: `addr` has `len` bytes that were copied from user space.
-            let addr = unsafe { SockAddr::from_raw(addr.cast(), len) };
-            // SAFETY: See the type.
-            T::bind(unsafe { Self::sock(sock) }, &addr)?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn connect(
-        sock: *mut bindings::socket,
-        addr: *mut bindings::sockaddr_unsized,
-        len: c_int,
-        flags: c_int,
-    ) -> c_int {
-        from_result(|| {
-            // SAFETY: `addr` has `len` bytes that were copied from user space.
-            let addr = unsafe { SockAddr::from_raw(addr.cast(), len) };
-            // SAFETY: See the type.
-            T::connect(unsafe { Self::sock(sock) }, &addr, flags)?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn getname(
-        sock: *mut bindings::socket,
-        addr: *mut bindings::sockaddr,
-        peer: c_int,
-    ) -> c_int {
-        const ROOM: usize = size_of::<bindings::__kernel_sockaddr_storage>();
-        const { assert!(size_of::<T::Address>() <= ROOM) };
-        from_result(|| {
-            // SAFETY: See the type.
-            let name = T::getname(unsafe { Self::sock(sock) }, peer != 0)?;
-            let bytes = name.as_bytes();
-            // SAFETY: `addr` has room for a `sockaddr_storage`, which is no less than the address.
-            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), addr.cast(), bytes.len()) };
-            Ok(bytes.len() as c_int)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn ioctl(sock: *mut bindings::socket, cmd: c_uint, arg: usize) -> c_int {
-        // SAFETY: See the type.
-        let sock = unsafe { Self::sock(sock) };
-        from_result(|| T::ioctl(sock, cmd, UserPtr::from_addr(arg)))
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    #[cfg(CONFIG_COMPAT)]
-    unsafe extern "C" fn compat_ioctl(
-        sock: *mut bindings::socket,
-        cmd: c_uint,
-        arg: usize,
-    ) -> c_int {
-        // SAFETY: See the type.
-        let sock = unsafe { Self::sock(sock) };
-        // SAFETY: An FFI call with no requirements. A 32-bit program passes 32 bits.
-        let arg = UserPtr::from_ptr(unsafe { bindings::compat_ptr(arg as u32) });
-        from_result(|| T::ioctl(sock, cmd, arg))
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn shutdown(sock: *mut bindings::socket, how: c_int) -> c_int {
-        from_result(|| {
-            let how = match u32::try_from(how) {
-                Ok(bindings::sock_shutdown_cmd_SHUT_RD) => Shutdown::Receive,
-                Ok(bindings::sock_shutdown_cmd_SHUT_WR) => Shutdown::Send,
-                Ok(bindings::sock_shutdown_cmd_SHUT_RDWR) => Shutdown::Both,
-                _ => return Err(EINVAL),
-            };
-            // SAFETY: See the type.
-            T::shutdown(unsafe { Self::sock(sock) }, how)?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn setsockopt(
-        sock: *mut bindings::socket,
-        level: c_int,
-        name: c_int,
-        value: bindings::sockptr_t,
-        len: c_uint,
-    ) -> c_int {
-        if !T::HAS_SETSOCKOPT {
-            return ENOPROTOOPT.to_errno();
-        }
-        from_result(|| {
-            // SAFETY: The socket layer passes the value's place and length.
-            let value = unsafe { NewOption::from_raw(value, len) };
-            // SAFETY: See the type.
-            T::setsockopt(unsafe { Self::sock(sock) }, level, name, &value)?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn getsockopt(
-        sock: *mut bindings::socket,
-        level: c_int,
-        name: c_int,
-        option: *mut bindings::sockopt_t,
-    ) -> c_int {
-        if !T::HAS_GETSOCKOPT {
-            return ENOPROTOOPT.to_errno();
-        }
-        from_result(|| {
-            // SAFETY: The socket layer passes a valid option that nobody else uses.
-            let mut value = unsafe { OptionBuffer::from_raw(option) };
-            // SAFETY: See the type.
-            T::getsockopt(unsafe { Self::sock(sock) }, level, name, &mut value)?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn sendmsg(
-        sock: *mut bindings::socket,
-        msg: *mut bindings::msghdr,
-        len: usize,
-    ) -> c_int {
-        from_result(|| {
-            // SAFETY: The message is to be sent and nobody else uses it during the call.
-            let mut msg = unsafe { SendMsg::from_raw(msg, len) };
-            // SAFETY: See the type.
-            let sent = T::sendmsg(unsafe { Self::sock(sock) }, &mut msg)?;
-            c_int::try_from(sent).map_err(|_| EMSGSIZE)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// See [`ProtoOps`].
-    unsafe extern "C" fn recvmsg(
-        sock: *mut bindings::socket,
-        msg: *mut bindings::msghdr,
-        len: usize,
-        flags: c_int,
-    ) -> c_int {
-        from_result(|| {
-            // SAFETY: The message is to be received and nobody else uses it during the call.
-            let mut msg = unsafe { RecvMsg::from_raw(msg, len, flags) };
-            // SAFETY: See the type.
-            let received = T::recvmsg(unsafe { Self::sock(sock) }, &mut msg)?;
-            c_int::try_from(received).map_err(|_| EMSGSIZE)
-        })
     }
 }
