@@ -90,13 +90,6 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// The name of a socket that has none.
-    pub(crate) const NONE: Self = Self {
-        port: 0,
-        ifindex: 0,
-        link: None,
-    };
-
     /// Returns the name as a destination; [`EINVAL`] if it cannot be one.
     pub(crate) fn destination(&self) -> Result<(u16, LinkAddr)> {
         match self.link {
@@ -176,6 +169,13 @@ impl From<Endpoint> for Name {
 mod tests {
     use super::*;
 
+    /// Of a socket that has none.
+    const NONE: Name = Name {
+        port: 0,
+        ifindex: 0,
+        link: None,
+    };
+
     const NAME: Name = Name {
         port: 0x1234,
         ifindex: 7,
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn what_is_written_reads_the_same() {
         assert_eq!(parse(&bytes(NAME)), Ok(NAME));
-        assert_eq!(parse(&bytes(Name::NONE)), Ok(Name::NONE));
+        assert_eq!(parse(&bytes(NONE)), Ok(NONE));
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         }
         // Without a link-layer address, none of its bytes may be set.
         for index in 12..20 {
-            let mut bytes = bytes(Name::NONE);
+            let mut bytes = bytes(NONE);
             bytes[index] = 1;
             assert_eq!(parse(&bytes), Err(EINVAL));
         }

@@ -4,7 +4,10 @@
 
 use crate::{
     addr::LinkAddr,
-    engine::grants::Grants,
+    engine::{
+        grants::Grants,
+        host::Bearing, //
+    },
     error::{
         Counter,
         COUNTERS, //
@@ -14,10 +17,9 @@ use crate::{
         Netns,
         NETNS, //
     },
-    socket::{
-        bound::Connectionless,
-        dgram::Dgram,
-        rdm::Rdm, //
+    socket::bound::{
+        Ported,
+        Ports, //
     },
     station::{
         self,
@@ -229,14 +231,17 @@ pub(crate) fn disable(netns: &Netns, ifindex: i32, _rtnl: &Rtnl) -> Result {
     drop(enabled);
     // Who finds it under RCU keeps it for a while.
     link.retire();
-    report_down::<Dgram>(netns, ifindex);
-    report_down::<Rdm>(netns, ifindex);
+    report_down(&netns.dgrams, ifindex);
+    report_down(&netns.rdms, ifindex);
+    for bearing in [Bearing::Stream, Bearing::Records] {
+        report_down(netns.conns(bearing), ifindex);
+    }
     Ok(())
 }
 
 /// Tells the sockets that are bound to a device that it does not carry EMT any more.
-fn report_down<T: Connectionless>(netns: &Netns, ifindex: i32) {
-    for sock in T::ports(netns).lookup_all(&rcu::read_lock()) {
+fn report_down<T: Ported>(ports: &Ports<T>, ifindex: i32) {
+    for sock in ports.lookup_all(&rcu::read_lock()) {
         if sock.bound().ifindex() == ifindex {
             sock.report_error(ENETDOWN);
         }

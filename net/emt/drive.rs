@@ -9,7 +9,7 @@ use crate::{
     addr::LinkAddr,
     device::Link,
     engine::{
-        id::Id,
+        host::Transfer,
         peer::Peer,
         time::Instant, //
     },
@@ -65,10 +65,10 @@ pub(crate) fn drive<R>(
 }
 
 /// Tells other stations, or this one, that they may send.
-fn grant(link: &Link, granted: KVec<(LinkAddr, Id, u32)>) {
-    for (addr, id, limit) in granted {
+fn grant(link: &Link, granted: KVec<(LinkAddr, Transfer, u64)>) {
+    for (addr, transfer, limit) in granted {
         if let Some(station) = station::known(link, addr) {
-            drive(&station, |peer, now, _| peer.grant(now, id, limit));
+            drive(&station, |peer, now, _| peer.grant(now, transfer, limit));
         }
     }
 }

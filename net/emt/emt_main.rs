@@ -16,6 +16,7 @@ mod input;
 mod message;
 mod netns;
 mod output;
+mod portion;
 mod reason;
 mod segment;
 mod socket;
@@ -57,6 +58,7 @@ struct Module {
     segments: offload::Registration<segment::Segments>,
     dgrams: ProtoRegistration<socket::dgram::Dgram>,
     rdms: ProtoRegistration<socket::rdm::Rdm>,
+    conns: ProtoRegistration<socket::conn::Conn>,
     reasons: dropreason::Registration,
 }
 
@@ -67,6 +69,7 @@ impl kernel::InPlaceModule for Module {
             reasons: reason::REASONS.register()?,
             dgrams: socket::dgram::PROTO.register()?,
             rdms: socket::rdm::PROTO.register()?,
+            conns: socket::conn::PROTO.register()?,
             segments <- offload::Registration::new(),
             namespaces: netns::NETNS.register()?,
             devices <- NotifierRegistration::new(),

@@ -14,11 +14,12 @@
 //! Sending: [`peer::sending`] numbers transfers ([`window`]), sends their beginning unasked as far
 //! as the [`budget`] goes, and the rest as it is granted. Receiving: [`peer::receiving`] keeps what
 //! arrives ([`runs`]), asks for what is missing, and knows what has ended ([`received`], [`acks`]).
-//! What spans peers: [`grants`] decides for a device which messages go on, [`room`] for a socket
+//! What spans peers: [`grants`] decides for a device which transfers go on, [`room`] for a socket
 //! whose turn it is when its buffer was full.
 
 pub(crate) mod acks;
 pub(crate) mod budget;
+pub(crate) mod connections;
 pub(crate) mod fifo;
 pub(crate) mod grants;
 pub(crate) mod host;
@@ -26,8 +27,11 @@ pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod peer;
 pub(crate) mod received;
+mod resend;
 pub(crate) mod room;
 pub(crate) mod rtt;
 pub(crate) mod runs;
+pub(crate) mod schedule;
+mod telling;
 pub(crate) mod time;
 pub(crate) mod window;

@@ -33,6 +33,7 @@ use kernel::{
     net::{
         packet::Handler,
         skbuff::PacketType,
+        Device,
         DropReason,
         SkBuff,
         Sock, //
@@ -58,7 +59,7 @@ impl Input {
 }
 
 impl Handler for Input {
-    fn receive(&self, mut skb: SkBuff) {
+    fn receive(&self, mut skb: SkBuff, _dev: &Device) {
         if skb.packet_type() == PacketType::OtherHost {
             return skb.drop_reason(DropReason::OTHERHOST);
         }

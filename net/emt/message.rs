@@ -20,7 +20,7 @@ use crate::{
         time::Nanos, //
     },
     socket::{
-        bound::Connectionless,
+        bound::Ported,
         rdm::Rdm, //
     },
     wire::control::Why, //
@@ -67,7 +67,7 @@ struct Note {
 
 /// The most bytes of a message that are kept, and go out, in one piece: with its headers it has to
 /// be shorter than the 64 KiB that devices take.
-const MAX_PIECE: u32 = 60 << 10;
+pub(crate) const MAX_PIECE: u32 = 60 << 10;
 
 /// How a message is cut.
 #[derive(Clone, Copy)]
@@ -317,6 +317,11 @@ impl Outbound for Outgoing {
         self.note().timeout
     }
 
+    fn is_awaited(&self) -> bool {
+        let sock = self.first.sender::<Rdm>();
+        sock.is_some_and(|sock| !sock.is_writeable())
+    }
+
     fn held(&mut self, held: u32) {
         // The first piece stays: the note is on it.
         let end = (held / self.note().piece_len()) as usize;
@@ -364,9 +369,14 @@ impl Bytes {
         }
     }
 
-    /// Returns what they take of memory.
-    pub(crate) fn size(&self) -> usize {
-        self.size as usize
+    /// Returns how many bytes there are.
+    pub(crate) fn count(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Returns the packets.
+    pub(crate) fn into_packets(self) -> SkBuffList {
+        self.packets
     }
 
     /// Returns the only packet.
@@ -388,6 +398,10 @@ impl Chunk for Bytes {
         self.len as usize
     }
 
+    fn size(&self) -> usize {
+        self.size as usize
+    }
+
     fn step(&self) -> usize {
         self.step as usize
     }
@@ -402,8 +416,12 @@ impl Chunk for Bytes {
     fn split_off(&mut self, at: usize) -> Option<Self> {
         // Only what has just come is split, which is one packet.
         let mut skb = self.packets.pop_front()?;
+        let ends_record = skb.ends_record();
         let rest = skb.split_off(at, GFP_ATOMIC).ok();
+        skb.set_ends_record(ends_record && rest.is_none());
         *self = Self::new(skb);
-        rest.map(Self::new)
+        let mut rest = rest?;
+        rest.set_ends_record(ends_record);
+        Some(Self::new(rest))
     }
 }

@@ -6,15 +6,19 @@
 //!
 //! 1. the RTNL, under which devices are enabled and disabled;
 //! 2. a socket's lock;
-//! 3. `Netns::dgrams` and `Netns::rdms`, the locks of the tables of sockets (BH);
+//! 3. the locks of the tables of sockets: `Netns::dgrams`, `rdms`, `streams`, `seqpackets` (BH);
 //! 4. `Netns::links`, the lock of the table of devices (BH).
 //!
 //! Receiving datagrams takes none of them: it comes with its device and finds the socket under RCU.
 //!
 //! Reliable messages take the lock of a station (BH), never two of them, and inside it those of
-//! `Link::grants`, of `Rdm::waiters` or of a receive queue, which are leaves, as are the locks of
-//! `Netns::by_index`, of the tables of stations and of timers. A packet is handed to a device with
-//! none of them held.
+//! `Link::grants`, of `Rdm::waiters`, of `Conn::backlog`, of `Conn::line` or of a receive queue,
+//! which are leaves, as are those of `Netns::by_index`, of the tables of stations and of timers.
+//! A socket's lock is held when a station's is taken, never the other way round. A packet is handed
+//! to a device with none of them held.
+//!
+//! Two mutexes keep the threads of a connection apart: `Conn::sending`, outside of a station's
+//! lock, and `Conn::reading`, inside a socket's lock and outside of that of the receive queue.
 
 use crate::{
     addr::LinkAddr,
@@ -23,11 +27,13 @@ use crate::{
         Link, //
     },
     engine::{
+        host::Bearing,
         limits::MAX_MESSAGE,
         time::Instant, //
     },
     error::COUNTERS,
     socket::{
+        conn::Conn,
         dgram::Dgram,
         rdm::Rdm, //
     },
@@ -86,6 +92,11 @@ pub(crate) struct Netns {
     /// The bound sockets for reliable messages, by port.
     #[pin]
     pub(crate) rdms: SockTable<Rdm, BUCKETS>,
+    /// The bound sockets for connections of bytes and of records, by port.
+    #[pin]
+    streams: SockTable<Conn, BUCKETS>,
+    #[pin]
+    seqpackets: SockTable<Conn, BUCKETS>,
     /// Changes whenever one of the devices, or the address of one, does.
     generation: Atomic<u32>,
     /// The longest reliable message in bytes.
@@ -107,6 +118,8 @@ impl State for Netns {
             by_index <- RcuTable::new(),
             dgrams <- SockTable::new(),
             rdms <- SockTable::new(),
+            streams <- SockTable::new(),
+            seqpackets <- SockTable::new(),
             generation: Atomic::new(1),
             max_message: Atomic::new(MAX_MESSAGE),
             retired: [const { Atomic::new(0) }; COUNTERS],
@@ -288,6 +301,14 @@ impl Netns {
     /// Returns what the devices have counted that are gone.
     pub(crate) fn retired(&self) -> [u64; COUNTERS] {
         core::array::from_fn(|index| self.retired.get(index).map_or(0, |sum| sum.load(Relaxed)))
+    }
+
+    /// Returns the bound sockets for connections.
+    pub(crate) fn conns(&self, bearing: Bearing) -> &SockTable<Conn, BUCKETS> {
+        match bearing {
+            Bearing::Stream => &self.streams,
+            Bearing::Records => &self.seqpackets,
+        }
     }
 
     /// Notes the new address of a device.

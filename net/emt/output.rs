@@ -14,7 +14,7 @@ use crate::{
         Way, //
     },
     socket::{
-        bound::Connectionless,
+        bound::Ported,
         dgram::Dgram, //
     },
     wire::{
@@ -59,12 +59,13 @@ pub(crate) fn send(
     if payload > MAX_PAYLOAD {
         return Err(EMSGSIZE);
     }
-    let skb = sock.send_skb::<HEADROOM>(msg)?;
+    let mut skb = sock.send_skb::<HEADROOM>(msg)?;
     let route = sock.bound().netns().route(to.ifindex, to.link)?;
     if payload > route.max_payload {
         return Err(EMSGSIZE);
     }
     let header = Header::datagram(source_port, to.port, payload).ok_or(EMSGSIZE)?;
+    skb.set_flow_hash(flow_hash(Kind::Datagram, (source_port, to.port), to.link));
 
     let result = transmit(&route, skb, &header, to.link);
     match result {
@@ -75,6 +76,18 @@ pub(crate) fn send(
         Err(_) => route.link.count(Counter::TxErrors, 1),
     }
     result.map(|()| payload)
+}
+
+/// Returns the hash of the packets of one flow: of one kind, and between the same two ports.
+///
+/// Where a queue is fair to flows, a connection does not wait behind others, and a message of one
+/// packet not behind longer ones of its socket. Messages are not flows of their own: who sends many
+/// would have more of the device than others. Nothing in EMT depends on the order of packets.
+#[inline]
+pub(crate) fn flow_hash(kind: Kind, (source, destination): (u16, u16), to: LinkAddr) -> u32 {
+    let ports = u32::from(source) << 16 | u32::from(destination);
+    // Queues are chosen by the high bits (Knuth, The Art of Computer Programming, 6.4).
+    (to.to_bits() as u32 ^ ports ^ (kind as u32) << 28).wrapping_mul(0x9e37_79b1)
 }
 
 /// Puts the header before the payload and sends the packet.

@@ -3,22 +3,30 @@
 //! Cuts what was sent in one piece into packets, where a device cannot take it whole.
 
 use crate::wire::{
-    reliable::{
-        Segment,
-        SEGMENT_LEN, //
+    cut::{
+        self,
+        Headers, //
     },
     ETHERTYPE, //
 };
-use kernel::net::offload::Segmenter;
+use kernel::net::offload::{
+    Part,
+    Segmenter, //
+};
 
-/// Pieces of reliable messages; nothing else of EMT goes out so.
+/// Pieces of reliable messages and of connections; nothing else of EMT goes out so.
 pub(crate) struct Segments;
 
 impl Segmenter for Segments {
     const ETHERTYPE: u16 = ETHERTYPE;
-    type Headers = [u8; SEGMENT_LEN];
+    type Headers = Headers;
 
-    fn cut(headers: &Self::Headers, offset: usize, len: usize) -> Option<Self::Headers> {
-        Segment::cut(headers, u32::try_from(offset).ok()?, len)
+    fn cut(headers: &Headers, part: Part) -> Option<Headers> {
+        cut::cut(
+            headers,
+            u32::try_from(part.offset).ok()?,
+            part.len,
+            part.last,
+        )
     }
 }

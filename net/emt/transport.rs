@@ -9,6 +9,7 @@ use crate::{
     },
     engine::{
         host::{
+            Bearing,
             Chunk,
             Host,
             Outbound,
@@ -16,11 +17,14 @@ use crate::{
             Packet,
             Ports,
             Progress,
+            Transfer,
             Types,
             Unwilling, //
         },
-        id::Id,
-        time::Instant, //
+        time::{
+            Instant,
+            Nanos, //
+        },
     },
     error::Counter,
     message::{
@@ -28,8 +32,17 @@ use crate::{
         Outgoing, //
     },
     output,
+    portion::Portion,
     socket::{
         bound,
+        conn::{
+            events,
+            listen::{
+                self,
+                Embryo, //
+            },
+            Conn, //
+        },
         rdm::{
             self,
             Rdm,
@@ -39,6 +52,7 @@ use crate::{
     station::Station,
     wire::{
         control::Why,
+        flow::Number,
         Addresses,
         Header,
         Kind,
@@ -50,11 +64,16 @@ use kernel::{
         device,
         SkBuff,
         SkBuffList,
-        Sock, //
+        Sock,
+        SockRef, //
     },
     prelude::*,
     random::random_u32,
-    sync::rcu, //
+    sync::{
+        rcu,
+        Arc, //
+    },
+    time::hrtimer::Timed, //
 };
 
 /// The kernel's kinds of messages, bytes and room.
@@ -64,11 +83,14 @@ impl Types for Transport {
     type Outbound = Outgoing;
     type Chunk = Bytes;
     type Room = Room;
+    type Piece = Portion;
+    type Embryo = Embryo;
+    type Conn = SockRef<Conn>;
 }
 
 /// What surrounds the peer of a station while it is called, and what has come of that.
 pub(crate) struct Surroundings<'a> {
-    station: &'a Station,
+    station: &'a Arc<Timed<Station>>,
     now: Instant,
     packets: SkBuffList,
     granted: Granted,
@@ -79,13 +101,13 @@ pub(crate) struct Surroundings<'a> {
 }
 
 /// Who was granted what; mostly nobody, which costs nothing.
-type Granted = Option<KVec<(LinkAddr, Id, u32)>>;
+type Granted = Option<KVec<(LinkAddr, Transfer, u64)>>;
 
 /// Room before a packet's payload for the headers of EMT and of most devices.
 pub(crate) const HEADROOM: usize = Kind::Segment.header_len() + 64;
 
 impl<'a> Surroundings<'a> {
-    pub(crate) fn new(station: &'a Station, now: Instant) -> Self {
+    pub(crate) fn new(station: &'a Arc<Timed<Station>>, now: Instant) -> Self {
         Self {
             station,
             now,
@@ -140,14 +162,19 @@ impl<'a> Surroundings<'a> {
         own: [u8; N],
         mut skb: SkBuff,
     ) -> Result {
-        let header = Header::new(kind, ports, skb.len()).ok_or(EMSGSIZE)?;
+        let payload = skb.len();
+        let header = Header::new(kind, ports, payload).ok_or(EMSGSIZE)?;
         let addresses = Addresses {
             to: self.station.addr,
             from: self.station.link.address(),
         };
         skb.push_all([&header.emit(addresses.sum()), &own])?;
         skb.set_partial_checksum(CHECKSUM_OFFSET)?;
+        skb.set_flow_hash(output::flow_hash(kind, ports, self.station.addr));
         self.packets.push_back(skb);
+        if ports.0 != 0 && payload > 0 {
+            self.station.link.count(Counter::TxBytes, payload);
+        }
         Ok(())
     }
 
@@ -210,7 +237,7 @@ impl Host<Transport> for Surroundings<'_> {
         u64::from(random_u32()) << 32 | u64::from(random_u32())
     }
 
-    fn transmit(&mut self, packet: Packet<'_, Outgoing>) {
+    fn transmit(&mut self, packet: Packet<'_, Transport>) {
         match packet {
             Packet::Hello(hello) => self.send_bare(Kind::Hello, hello.emit(), &[]),
             Packet::Reset(reset) => self.send_bare(Kind::Reset, reset.emit(), &[]),
@@ -224,6 +251,20 @@ impl Host<Transport> for Surroundings<'_> {
             Packet::Segment(header, end, message) => {
                 let part = message.part(header.offset, end);
                 self.send_part(Kind::Segment, header.emit(), message, part);
+            }
+            Packet::Flow(header, ports, None) => {
+                let ports = (ports.source, ports.destination);
+                match SkBuff::alloc(HEADROOM, 0, GFP_ATOMIC) {
+                    Ok(skb) => self.send(Kind::Flow, ports, header.emit(), skb),
+                    Err(_) => self.station.link.count(Counter::TxErrors, 1),
+                }
+            }
+            Packet::Flow(header, ports, Some((portion, start, end))) => {
+                let ports = (ports.source, ports.destination);
+                match portion.part(start, end) {
+                    Some(skb) => self.send(Kind::Flow, ports, header.emit(), skb),
+                    None => self.station.link.count(Counter::TxErrors, 1),
+                }
             }
         }
     }
@@ -244,7 +285,7 @@ impl Host<Transport> for Surroundings<'_> {
         rdm::complete(room, self.source(ports), message)
     }
 
-    fn ended(&mut self, message: Outgoing, outcome: Outcome) {
+    fn message_ended(&mut self, message: Outgoing, outcome: Outcome) {
         message.report(outcome);
         if outcome == Outcome::Delivered {
             if let Some(before) = self.delivered.replace(message) {
@@ -253,29 +294,111 @@ impl Host<Transport> for Surroundings<'_> {
         }
     }
 
-    fn progress(&mut self, id: Id, progress: Progress) {
-        let granted = &mut self.granted;
+    fn progress(&mut self, transfer: Transfer, progress: Progress) -> Option<u64> {
+        let (addr, mut own) = (self.station.addr, None);
+        let mut note = note(&mut self.granted);
         let mut grants = self.station.link.grants.lock();
-        grants.progress(self.station.addr, id, progress, &mut note(granted));
+        grants.progress(addr, transfer, progress, &mut |who, what, limit| {
+            if *who == addr && what == transfer {
+                own = Some(limit);
+            } else {
+                note(who, what, limit);
+            }
+        });
+        own
     }
 
-    fn stalled(&mut self, id: Id) {
+    fn stalled(&mut self, transfer: Transfer) {
         let granted = &mut self.granted;
         let mut grants = self.station.link.grants.lock();
-        grants.stalled(&self.station.addr, id, &mut note(granted));
+        grants.stalled(&self.station.addr, transfer, &mut note(granted));
     }
 
-    fn settled(&mut self, id: Id) {
+    fn settled(&mut self, transfer: Transfer) {
         let granted = &mut self.granted;
         let mut grants = self.station.link.grants.lock();
-        grants.settled(&self.station.addr, id, &mut note(granted));
+        grants.settled(&self.station.addr, transfer, &mut note(granted));
+    }
+
+    fn admit(&mut self, ports: Ports, bearing: Bearing) -> Result<Embryo, Unwilling> {
+        let source = Endpoint {
+            ifindex: self.station.link.ifindex(),
+            link: self.station.addr,
+            port: ports.destination,
+        };
+        listen::admit(self.station.link.netns(), bearing, ports.source, &source)
+    }
+
+    fn first_window(&self, embryo: &Embryo) -> u32 {
+        embryo.window()
+    }
+
+    fn establish(
+        &mut self,
+        embryo: &mut Embryo,
+        number: Number,
+        ports: Ports,
+    ) -> Result<SockRef<Conn>, Unwilling> {
+        listen::establish(embryo, self.station, number, ports)
+    }
+
+    fn timeout(&self, conn: &SockRef<Conn>) -> Nanos {
+        conn.user_timeout()
+    }
+
+    fn coalesces(&self, conn: &SockRef<Conn>) -> bool {
+        conn.coalesces()
+    }
+
+    fn keeps_alive(&self, conn: &SockRef<Conn>) -> bool {
+        conn.keepalive()
+    }
+
+    fn window(&self, conn: &SockRef<Conn>) -> u32 {
+        events::window(conn)
+    }
+
+    fn memory(&self, conn: &SockRef<Conn>) -> usize {
+        usize::try_from(conn.rcvbuf()).unwrap_or(0)
+    }
+
+    fn confined(&mut self, conn: &SockRef<Conn>) {
+        events::confined(conn);
+    }
+
+    fn opened(&mut self, conn: &SockRef<Conn>) {
+        events::opened(conn);
+    }
+
+    fn arrived(&mut self, conn: &SockRef<Conn>, chunk: Bytes) -> bool {
+        events::arrived(conn, chunk)
+    }
+
+    fn ended(&mut self, conn: &SockRef<Conn>) {
+        events::ended(conn);
+    }
+
+    fn stopped(&mut self, conn: &SockRef<Conn>, lost: bool) {
+        events::stopped(conn, lost);
+    }
+
+    fn sent_all(&mut self, conn: &SockRef<Conn>) {
+        events::sent_all(conn);
+    }
+
+    fn closed(&mut self, conn: SockRef<Conn>) {
+        events::closed(conn);
+    }
+
+    fn broken(&mut self, conn: SockRef<Conn>, outcome: Outcome) {
+        events::broken(conn, outcome);
     }
 }
 
 /// Notes who is granted what. If memory is short it is lost, and will be asked for.
-fn note(granted: &mut Granted) -> impl FnMut(&LinkAddr, Id, u32) + use<'_> {
-    |addr, id, limit| {
+fn note(granted: &mut Granted) -> impl FnMut(&LinkAddr, Transfer, u64) + use<'_> {
+    |addr, transfer, limit| {
         let granted = granted.get_or_insert_with(KVec::new);
-        let _ = granted.push((*addr, id, limit), GFP_ATOMIC);
+        let _ = granted.push((*addr, transfer, limit), GFP_ATOMIC);
     }
 }

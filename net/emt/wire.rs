@@ -21,6 +21,8 @@
 
 pub(crate) mod association;
 pub(crate) mod control;
+pub(crate) mod cut;
+pub(crate) mod flow;
 pub(crate) mod reliable;
 
 use crate::{
@@ -87,6 +89,8 @@ pub(crate) enum Kind {
     Segment = 5,
     /// [`reliable::Control`] and its [`control::Blocks`].
     Control = 6,
+    /// [`flow::Flow`].
+    Flow = 7,
 }
 
 impl Kind {
@@ -98,6 +102,7 @@ impl Kind {
             4 => Self::Message,
             5 => Self::Segment,
             6 => Self::Control,
+            7 => Self::Flow,
             _ => return None,
         })
     }
@@ -111,12 +116,16 @@ impl Kind {
             Self::Message => reliable::MESSAGE_LEN,
             Self::Segment => reliable::SEGMENT_LEN,
             Self::Control => reliable::CONTROL_LEN,
+            Self::Flow => flow::FLOW_LEN,
         }
     }
 
     /// Returns whether such packets are from a socket to a socket; the others have no ports.
     const fn has_ports(self) -> bool {
-        matches!(self, Self::Datagram | Self::Message | Self::Segment)
+        matches!(
+            self,
+            Self::Datagram | Self::Message | Self::Segment | Self::Flow
+        )
     }
 }
 
@@ -327,7 +336,7 @@ mod tests {
         assert_eq!(parse_with(2, 0), Err(Refusal::BadVersion));
         assert_eq!(parse_with(2, 2), Err(Refusal::BadVersion));
         assert_eq!(parse_with(3, 0), Err(Refusal::BadType));
-        assert_eq!(parse_with(3, 7), Err(Refusal::BadType));
+        assert_eq!(parse_with(3, 8), Err(Refusal::BadType));
         // Too short for a Hello.
         assert_eq!(parse_with(3, 2), Err(Refusal::BadLength));
         assert_eq!(parse_with(5, 11), Err(Refusal::BadLength));

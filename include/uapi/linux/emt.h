@@ -31,7 +31,9 @@
 #define EMT_PORT_RESERVED	1024
 
 /*
- * Options of SOCK_RDM sockets, at level SOL_EMT.
+ * Options at level SOL_EMT. EMT_RECVERR and EMT_NOTIFY are of SOCK_RDM,
+ * EMT_NODELAY is of SOCK_STREAM and SOCK_SEQPACKET, EMT_USER_TIMEOUT is of all
+ * three.
  *
  * EMT_RECVERR (int, 0 or 1, default 0): errors of single messages are put on
  * the error queue. Whether or not they are, they are reported once by SO_ERROR
@@ -41,12 +43,16 @@
  * each message that the receiving socket has.
  *
  * EMT_USER_TIMEOUT (unsigned int, milliseconds, not 0, default 10000): how long
- * a peer may be silent before a message to it has failed. For messages that are
- * sent afterwards.
+ * a peer may be silent before a message to it has failed, for messages that are
+ * sent afterwards; or before a connection has, from now on.
+ *
+ * EMT_NODELAY (int, 0 or 1, default 0): less than a full packet goes out at
+ * once, although such a one is under way. It does on SOCK_SEQPACKET anyway.
  */
 #define EMT_RECVERR		1
 #define EMT_NOTIFY		2
 #define EMT_USER_TIMEOUT	3
+#define EMT_NODELAY		5
 
 /*
  * Ancillary messages, at level SOL_EMT.

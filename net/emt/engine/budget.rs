@@ -49,6 +49,17 @@ impl Budget {
         room
     }
 
+    /// Returns how much of it a connection may take, which does or does not want it: what a long
+    /// message may.
+    pub(crate) fn room_for_stream(&mut self, wanted: bool) -> u32 {
+        self.room_for_long(if wanted { u32::MAX } else { 0 })
+    }
+
+    /// Returns whether nothing is under way that was not asked for.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.used == 0
+    }
+
     /// Returns whether `len` bytes may be sent. When nothing is under way, they always may.
     pub(crate) fn allows(&mut self, len: u32) -> bool {
         let allowed = self.used == 0 || len <= self.room();

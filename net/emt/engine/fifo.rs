@@ -123,6 +123,13 @@ impl<T> Fifo<T> {
         (0..self.len).filter_map(|index| self.get(index))
     }
 
+    /// Gives the memory back if there are no elements and it is more than is had at first.
+    pub(crate) fn shrink_to_few(&mut self) {
+        if self.len == 0 && self.slots.len() > FIRST_CAPACITY {
+            *self = Self::new();
+        }
+    }
+
     /// Gives the memory back if there are no elements.
     pub(crate) fn shrink(&mut self) {
         if self.len == 0 {

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which messages go on that arrive at a device and are too long to be sent unasked.
+//! Which transfers go on that arrive at a device and have more than is sent unasked: messages, and
+//! what comes on connections.
 //!
 //! A few are granted at once, mostly those with the least to go, so that the link is never without
 //! work and no queue builds up before it. Now and then the oldest is granted instead, so that none
 //! starves. A sender that does not use what it was granted loses its place to those who wait.
+//!
+//! What comes on a connection has no known end. It is taken for as long as what its sender has had
+//! to send when it got its place; once that has come, it is the turn of others.
 
 use super::{
-    host::Progress,
-    id::Id,
+    host::{
+        Progress,
+        Transfer, //
+    },
     limits::{
         GRANTED_AT_ONCE,
         GRANTED_BYTES,
@@ -18,20 +24,20 @@ use super::{
 };
 use kernel::prelude::*;
 
-/// A message that needs grants.
+/// What needs grants.
 struct Candidate<K> {
     peer: K,
-    id: Id,
+    transfer: Transfer,
     progress: Progress,
 }
 
 impl<K> Candidate<K> {
-    fn remaining(&self) -> u32 {
+    fn remaining(&self) -> u64 {
         self.progress.total.saturating_sub(self.progress.arrived)
     }
 }
 
-/// The messages that arrive at a device and need grants. `K` tells from which peer.
+/// What arrives at a device and needs grants. `K` tells from which peer.
 pub(crate) struct Grants<K> {
     /// At most [`GRANTED_AT_ONCE`].
     granted: KVec<Candidate<K>>,
@@ -40,9 +46,9 @@ pub(crate) struct Grants<K> {
     turns: u32,
 }
 
-fn position<K: PartialEq>(list: &[Candidate<K>], peer: &K, id: Id) -> Option<usize> {
+fn position<K: PartialEq>(list: &[Candidate<K>], peer: &K, transfer: Transfer) -> Option<usize> {
     list.iter()
-        .position(|candidate| candidate.id == id && candidate.peer == *peer)
+        .position(|candidate| candidate.transfer == transfer && candidate.peer == *peer)
 }
 
 impl<K: PartialEq> Grants<K> {
@@ -54,32 +60,61 @@ impl<K: PartialEq> Grants<K> {
         }
     }
 
-    /// Takes note how far a message has come. `grant` is told who may send up to where.
+    /// Takes note how far a transfer has come. `grant` is told who may send up to where.
     ///
     /// If there are too many, or memory is short, it has to be told again.
     pub(crate) fn progress(
         &mut self,
         peer: K,
-        id: Id,
+        transfer: Transfer,
         progress: Progress,
-        grant: &mut impl FnMut(&K, Id, u32),
+        grant: &mut impl FnMut(&K, Transfer, u64),
     ) {
-        let granted = position(&self.granted, &peer, id);
-        if let Some(known) = granted.and_then(|at| self.granted.get_mut(at)) {
-            known.progress.arrived = progress.arrived;
+        if let Some(at) = position(&self.granted, &peer, transfer) {
+            self.advance(at, progress, grant);
         } else {
-            self.wait(peer, id, progress);
+            self.wait(peer, transfer, progress);
             self.yield_to_shorter(progress);
         }
         self.fill(grant);
     }
 
-    /// Takes note that a message does not go on although it was granted.
-    pub(crate) fn stalled(&mut self, peer: &K, id: Id, grant: &mut impl FnMut(&K, Id, u32)) {
+    /// As [`progress`](Self::progress), for one that is granted.
+    fn advance(
+        &mut self,
+        at: usize,
+        progress: Progress,
+        grant: &mut impl FnMut(&K, Transfer, u64),
+    ) {
+        let Some(known) = self.granted.get_mut(at) else {
+            return;
+        };
+        known.progress.arrived = progress.arrived;
+        // What the transfer knows counts: what it was granted may not have reached it.
+        known.progress.limit = progress.limit;
+        if self.waiting.is_empty() {
+            known.progress.total = progress.total;
+        } else if known.remaining() == 0 {
+            // All has come that there was; there is more by now, but others wait.
+            if let Ok(mut ended) = self.granted.remove(at) {
+                self.fill(grant);
+                ended.progress.total = progress.total;
+                self.put_back(ended);
+            }
+        }
+    }
+
+    /// Takes note that a transfer does not go on although it was granted.
+    pub(crate) fn stalled(
+        &mut self,
+        peer: &K,
+        transfer: Transfer,
+        grant: &mut impl FnMut(&K, Transfer, u64),
+    ) {
         if self.waiting.is_empty() {
             return;
         }
-        if let Some(at) = position(&self.granted, peer, id) {
+        if let Some(at) = position(&self.granted, peer, transfer) {
             // The others first; among them there is one at least.
             let stalled = self.granted.remove(at);
             self.fill(grant);
@@ -89,30 +124,33 @@ impl<K: PartialEq> Grants<K> {
         }
     }
 
-    /// Takes a message out, which has arrived or was given up.
-    pub(crate) fn settled(&mut self, peer: &K, id: Id, grant: &mut impl FnMut(&K, Id, u32)) {
-        if let Some(at) = position(&self.granted, peer, id) {
+    /// Takes a transfer out: it has arrived, or was given up.
+    pub(crate) fn settled(
+        &mut self,
+        peer: &K,
+        transfer: Transfer,
+        grant: &mut impl FnMut(&K, Transfer, u64),
+    ) {
+        if let Some(at) = position(&self.granted, peer, transfer) {
             let _ = self.granted.remove(at);
             self.fill(grant);
-        } else if let Some(at) = position(&self.waiting, peer, id) {
+        } else if let Some(at) = position(&self.waiting, peer, transfer) {
             let _ = self.waiting.remove(at);
         }
     }
 
-    /// Takes all messages of a peer out.
-    pub(crate) fn forget(&mut self, peer: &K) {
-        self.granted.retain(|candidate| candidate.peer != *peer);
-        self.waiting.retain(|candidate| candidate.peer != *peer);
-    }
-
-    fn wait(&mut self, peer: K, id: Id, progress: Progress) {
-        if let Some(at) = position(&self.waiting, &peer, id) {
+    fn wait(&mut self, peer: K, transfer: Transfer, progress: Progress) {
+        if let Some(at) = position(&self.waiting, &peer, transfer) {
             if let Some(known) = self.waiting.get_mut(at) {
                 known.progress = progress;
             }
             return;
         }
-        self.put_back(Candidate { peer, id, progress });
+        self.put_back(Candidate {
+            peer,
+            transfer,
+            progress,
+        });
     }
 
     fn put_back(&mut self, candidate: Candidate<K>) {
@@ -144,7 +182,7 @@ impl<K: PartialEq> Grants<K> {
     }
 
     /// Gives the free places to who waits, and each who has one its share.
-    fn fill(&mut self, grant: &mut impl FnMut(&K, Id, u32)) {
+    fn fill(&mut self, grant: &mut impl FnMut(&K, Transfer, u64)) {
         while self.granted.len() < GRANTED_AT_ONCE && self.granted.reserve(1, GFP_ATOMIC).is_ok() {
             let next = self.choose().and_then(|at| self.waiting.remove(at).ok());
             let Some(next) = next else {
@@ -154,19 +192,30 @@ impl<K: PartialEq> Grants<K> {
         }
         let share = GRANTED_BYTES
             .checked_div(self.granted.len() as u32)
-            .unwrap_or(0);
-        for Candidate { peer, id, progress } in &mut self.granted {
-            let limit = progress.arrived.saturating_add(share).min(progress.total);
+            .map_or(0, u64::from);
+        let alone = self.waiting.is_empty();
+        for Candidate {
+            peer,
+            transfer,
+            progress,
+        } in &mut self.granted
+        {
+            // Who is not waited for need not say first that there is more.
+            let end = match alone && progress.endless {
+                true => u64::MAX,
+                false => progress.total,
+            };
+            let limit = progress.arrived.saturating_add(share).min(end);
             let more = limit.saturating_sub(progress.limit);
             // As much as is worth a packet.
-            if more >= share / 8 || more > 0 && limit == progress.total {
+            if more >= share / 8 || more > 0 && limit == end {
                 progress.limit = limit;
-                grant(peer, *id, limit);
+                grant(peer, *transfer, limit);
             }
         }
     }
 
-    /// Returns where in `waiting` the message is whose turn it is.
+    /// Returns where in `waiting` is whose turn it is.
     fn choose(&mut self) -> Option<usize> {
         if self.waiting.is_empty() {
             return None;
@@ -182,12 +231,18 @@ impl<K: PartialEq> Grants<K> {
 #[kernel::macros::kunit_tests(emt_grants)]
 mod tests {
     use super::*;
+    use crate::{
+        engine::id::Id,
+        wire::flow::Number, //
+    };
 
-    const LONG: u32 = 1 << 20;
+    const LONG: u64 = 1 << 20;
+    const MESSAGE: Transfer = Transfer::Message(Id(0));
 
-    fn came(arrived: u32, total: u32) -> Progress {
+    fn came(arrived: u64, total: u64) -> Progress {
         Progress {
             total,
+            endless: false,
             arrived,
             limit: 0,
         }
@@ -196,7 +251,7 @@ mod tests {
     /// Tells of a message from `peer`, and returns who is granted, as bits.
     fn tell(grants: &mut Grants<u32>, peer: u32, progress: Progress) -> u32 {
         let mut who = 0;
-        grants.progress(peer, Id(0), progress, &mut |peer, _, _| who |= 1 << peer);
+        grants.progress(peer, MESSAGE, progress, &mut |peer, _, _| who |= 1 << peer);
         who
     }
 
@@ -212,7 +267,7 @@ mod tests {
         assert_eq!(tell(&mut grants, 12, came(0, 2 * LONG)), 1 << 12);
         // The next is the shortest of those that wait.
         let mut who = 0;
-        grants.settled(&11, Id(0), &mut |peer, _, _| who = *peer);
+        grants.settled(&11, MESSAGE, &mut |peer, _, _| who = *peer);
         assert!(who < GRANTED_AT_ONCE as u32);
     }
 
@@ -227,13 +282,13 @@ mod tests {
             tell(&mut grants, peer, came(0, 3 * LONG));
         }
         let mut oldest = 0;
-        for round in 100..100 + OLDEST_EACH {
+        for round in 100..100 + u64::from(OLDEST_EACH) {
             tell(&mut grants, 31, came(0, LONG));
-            grants.settled(&31, Id(0), &mut |peer, _, _| {
+            grants.settled(&31, MESSAGE, &mut |peer, _, _| {
                 oldest += u32::from(*peer == 20)
             });
             tell(&mut grants, 30, came(0, LONG + round));
-            grants.settled(&30, Id(0), &mut |peer, _, _| {
+            grants.settled(&30, MESSAGE, &mut |peer, _, _| {
                 oldest += u32::from(*peer == 20)
             });
         }
@@ -244,15 +299,15 @@ mod tests {
     fn who_does_not_use_a_grant_loses_it() {
         let mut grants = Grants::new();
         for peer in 0..=GRANTED_AT_ONCE as u32 {
-            tell(&mut grants, peer, came(0, LONG + peer));
+            tell(&mut grants, peer, came(0, LONG + u64::from(peer)));
         }
         let mut who = None;
-        grants.stalled(&0, Id(0), &mut |peer, _, _| who = Some(*peer));
+        grants.stalled(&0, MESSAGE, &mut |peer, _, _| who = Some(*peer));
         assert_eq!(who, Some(GRANTED_AT_ONCE as u32));
         // It waits, and is no worse off than others.
-        grants.settled(&1, Id(0), &mut |peer, _, _| who = Some(*peer));
+        grants.settled(&1, MESSAGE, &mut |peer, _, _| who = Some(*peer));
         assert_eq!(who, Some(GRANTED_AT_ONCE as u32));
-        assert!(position(&grants.granted, &0, Id(0)).is_some());
+        assert!(position(&grants.granted, &0, MESSAGE).is_some());
     }
 
     #[test]
@@ -263,21 +318,93 @@ mod tests {
             arrived = limit;
             let mut progress = came(arrived, LONG);
             progress.limit = limit;
-            grants.progress(0, Id(0), progress, &mut |_, _, to| {
+            grants.progress(0, MESSAGE, progress, &mut |_, _, to| {
                 assert!(to > limit && to <= LONG);
                 limit = to;
             });
         }
         assert_eq!(limit, LONG);
-        grants.forget(&0);
+        grants.settled(&0, MESSAGE, &mut |_, _, _| {});
         assert!(grants.granted.is_empty());
+    }
+
+    #[test]
+    fn connections_have_turns() {
+        let connection = |peer: u32| Transfer::Connection(Number(peer));
+        let mut grants = Grants::new();
+        let count = 2 * GRANTED_AT_ONCE;
+        let mut limits = KVec::new();
+        for peer in 0..count as u32 {
+            limits.push(0, GFP_KERNEL).unwrap();
+            let tell = &mut |peer: &u32, _, limit| limits[*peer as usize] = limit;
+            grants.progress(peer, connection(peer), came(0, LONG), tell);
+        }
+        // All use what they are granted, and always have more.
+        for _ in 0..1_000 {
+            for peer in 0..count as u32 {
+                let arrived = limits[peer as usize];
+                let mut progress = came(arrived, arrived + LONG);
+                progress.endless = true;
+                let tell = &mut |peer: &u32, _, limit| limits[*peer as usize] = limit;
+                grants.progress(peer, connection(peer), progress, tell);
+            }
+        }
+        let least = limits.iter().min().copied().unwrap_or(0);
+        let most = limits.iter().max().copied().unwrap_or(0);
+        assert!(least > 10 * LONG);
+        assert!(most - least <= 4 * LONG);
+    }
+
+    #[test]
+    fn who_is_alone_goes_on() {
+        let mut grants = Grants::new();
+        let (mut limit, mut arrived) = (0, 0);
+        for _ in 0..100 {
+            // It has never more than a packet to send.
+            let mut progress = came(arrived, arrived + 1_000);
+            progress.endless = true;
+            let mut now = limit;
+            grants.progress(
+                0,
+                Transfer::Connection(Number(1)),
+                progress,
+                &mut |_, _, to| now = to,
+            );
+            assert!(now >= arrived + u64::from(GRANTED_BYTES));
+            (limit, arrived) = (now, now);
+        }
+    }
+
+    #[test]
+    fn a_grant_that_is_lost_is_given_again() {
+        let mut grants = Grants::new();
+        let places = GRANTED_AT_ONCE as u32;
+        for peer in 0..places {
+            grants.progress(peer, MESSAGE, came(0, LONG), &mut |_, _, _| {});
+        }
+        // Another waits for a place, and is granted one when that is free; but is not told.
+        let (own, total) = (LONG, 3 * LONG);
+        let mut progress = came(own, total);
+        progress.limit = own;
+        grants.progress(places, MESSAGE, progress, &mut |_, _, _| {});
+        let mut lost = None;
+        grants.settled(&0, MESSAGE, &mut |peer, _, to| lost = Some((*peer, to)));
+        assert!(lost.is_some_and(|(peer, to)| peer == places && to > own));
+        let mut limit = own;
+        let tell = &mut |peer: &u32, _, to| {
+            if *peer == places {
+                limit = to;
+            }
+        };
+        grants.progress(places, MESSAGE, progress, tell);
+        assert!(limit > own);
     }
 
     #[test]
     fn no_more_wait_than_there_is_room_for() {
         let mut grants = Grants::new();
         for peer in 0..2 * MAX_GRANTS_WAITING as u32 {
-            grants.progress(peer, Id(0), came(0, LONG), &mut |_, _, _| {});
+            grants.progress(peer, MESSAGE, came(0, LONG), &mut |_, _, _| {});
         }
         assert_eq!(grants.waiting.len(), MAX_GRANTS_WAITING);
     }

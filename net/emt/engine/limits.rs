@@ -2,7 +2,7 @@
 
 //! Every limit and every time of the protocol, in one place.
 //!
-//! Normative: Documentation/networking/emt/reliable.rst.
+//! Normative: reliable.rst and flows.rst in Documentation/networking/emt/.
 
 use super::time::{
     Nanos,
@@ -31,6 +31,9 @@ pub(crate) const MIN_RTO: Nanos = 2 * MILLISECOND;
 
 /// The longest.
 pub(crate) const MAX_RTO: Nanos = SECOND;
+
+/// How long to wait at most before a peer that does not answer is greeted again.
+pub(crate) const MAX_GREETING: Nanos = 250 * MILLISECOND;
 
 /// How long packets may overtake each other before a gap counts as a loss, where the round trip
 /// is shorter than twice that.
@@ -113,3 +116,34 @@ pub(crate) const HEAD_IDLE: Nanos = 3 * SECOND;
 
 /// A message of which nothing has come for so long is given up by its receiver.
 pub(crate) const INCOMING_IDLE: Nanos = 30 * SECOND;
+
+/// How many connections there may be with a peer.
+pub(crate) const MAX_CONNECTIONS: u32 = 1 << 16;
+
+/// How many numbers of connections are free at least before one is used again, so that it takes a
+/// million connections until the same number comes back.
+pub(crate) const RECYCLE_AFTER: u32 = 64;
+
+/// How many connections of a peer may be half open.
+pub(crate) const MAX_HALF_OPEN: u32 = 32;
+
+/// How often the answer to who asks for a connection is given: over some seconds, since who has
+/// heard it takes the connection for open.
+pub(crate) const ACCEPT_TRIES: u8 = 14;
+
+/// After so many bytes of a connection an acknowledgment does not wait.
+pub(crate) const ACK_BYTES: u32 = 16 << 10;
+
+/// How long a connection that is over is remembered. More than a few of [`MAX_RTO`], after which
+/// the other end asks.
+pub(crate) const CLOSED_TIME: Nanos = 4 * SECOND;
+
+/// How long what is less than a packet is held back because the user has said that more comes.
+pub(crate) const MORE_TIME: Nanos = 200 * MILLISECOND;
+
+/// After so long without a packet of a connection the peer is asked whether it is still there, if
+/// the user wants that.
+pub(crate) const KEEP_IDLE: Nanos = 60 * SECOND;
+
+/// How long a connection that the user has closed waits for the other end to close it, too.
+pub(crate) const ORPHAN_TIME: Nanos = 60 * SECOND;

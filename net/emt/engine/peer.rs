@@ -21,6 +21,7 @@
 //! and only a packet that shows it proves that the peer is there and that its Hello was no replay.
 
 mod answers;
+mod connecting;
 mod greeting;
 mod incoming;
 pub(crate) mod info;
@@ -31,17 +32,19 @@ mod sending;
 
 use super::{
     budget::Budget,
+    connections::Connections,
     host::{
         Host,
         Outcome,
         Packet,
         Ports,
+        Transfer,
         Types, //
     },
-    id::Id,
     limits::{
         ACK_DELAY,
         CONFIRM_AFTER,
+        MAX_GREETING,
         REORDERING,
         WINDOW, //
     },
@@ -68,6 +71,7 @@ use crate::wire::{
     },
 };
 use greeting::greet;
+use kernel::prelude::*;
 use parking::Parking;
 use receiving::Receiving;
 use sending::Sending;
@@ -130,6 +134,7 @@ pub(crate) struct Peer<T: Types> {
     sending: Sending<T::Outbound>,
     parking: Parking<T::Outbound>,
     receiving: Receiving<T>,
+    connections: Option<KBox<Connections<T>>>,
 }
 
 impl<T: Types> Peer<T> {
@@ -144,6 +149,7 @@ impl<T: Types> Peer<T> {
             sending: Sending::new(),
             parking: Parking::new(),
             receiving: Receiving::new(),
+            connections: None,
         }
     }
 
@@ -154,7 +160,10 @@ impl<T: Types> Peer<T> {
 
     /// Returns whether nothing is under way.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.sending.is_empty() && self.parking.is_empty() && self.receiving.is_empty()
+        self.sending.is_empty()
+            && self.parking.is_empty()
+            && self.receiving.is_empty()
+            && !self.has_connections()
     }
 
     /// Returns when the peer was last heard, or first known.
@@ -198,6 +207,9 @@ impl<T: Types> Peer<T> {
         self.forget(Outcome::Gone, host);
         self.sending.fail_waiting(host, |_| Some(Outcome::Gone));
         self.parking.fail(host, |_| Some(Outcome::Gone));
+        if let Some((connections, mut way)) = self.connected(self.heard) {
+            connections.forget(&mut way, Outcome::Gone, true, host);
+        }
         self.state = State::Idle;
         self.offered = None;
     }
@@ -213,7 +225,8 @@ impl<T: Types> Peer<T> {
             0 => ACK_DELAY,
             _ => REORDERING,
         };
-        now.plus(after)
+        // Connections have theirs at hand.
+        now.plus(after).min(self.connections_deadline())
     }
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called.
@@ -227,6 +240,7 @@ impl<T: Types> Peer<T> {
             .min(self.sending.deadline(&self.rtt))
             .min(self.parking.deadline())
             .min(self.receiving.deadline())
+            .min(self.connections_deadline())
     }
 
     /// Does what time has come for. What is to be sent then is left to
@@ -236,6 +250,9 @@ impl<T: Types> Peer<T> {
         self.handle_sending_timeout(now, host);
         self.handle_parking_timeout(now, host);
         self.receiving.handle_timeout(now, &self.rtt, host);
+        if let Some((connections, mut way)) = self.connected(now) {
+            connections.handle_timeout(&mut way, host);
+        }
     }
 
     /// Sends pieces until they are `count` packets; returns whether there may be more to send.
@@ -243,10 +260,16 @@ impl<T: Types> Peer<T> {
     /// What the peer waits for goes first, then what is short.
     #[inline]
     pub(crate) fn transmit(&mut self, now: Instant, count: u32, host: &mut impl Host<T>) -> bool {
-        let wanted = self.sending.has_more()
-            || self.receiving.has_blocks()
-            || self.receiving.unacknowledged.due() <= now;
-        wanted && self.transmit_pieces(now, count, host)
+        self.has_more(now) && self.transmit_pieces(now, count, host)
+    }
+
+    /// Returns whether something may have to go out.
+    #[inline]
+    fn has_more(&self, now: Instant) -> bool {
+        self.sending.has_more()
+            || !self.receiving.blocks.is_empty()
+            || self.receiving.unacknowledged.due() <= now
+            || self.connections_have_more()
     }
 
     #[inline(never)]
@@ -256,6 +279,9 @@ impl<T: Types> Peer<T> {
             match self.transmit_piece(now, host) {
                 0 => return false,
                 packets => left = left.saturating_sub(packets),
+            }
+            if !self.has_more(now) {
+                return false;
             }
         }
         true
@@ -267,7 +293,7 @@ impl<T: Types> Peer<T> {
             return 0;
         };
         let tag = association.remote.tag();
-        if self.receiving.has_blocks() {
+        if !self.receiving.blocks.is_empty() {
             self.transmit_control(now, tag, host);
             return 1;
         }
@@ -275,6 +301,11 @@ impl<T: Types> Peer<T> {
         // Whether a new transfer can begin may just be being asked.
         if sent == 0 && greeting.is_none() {
             sent = self.transmit_new(now, tag, host);
+        }
+        if sent == 0 && self.connections_have_more() {
+            if let Some((connections, mut way)) = self.connected(now) {
+                sent = connections.transmit(&mut way, host);
+            }
         }
         if sent == 0 {
             sent = self.transmit_segments(now, tag, host);
@@ -296,7 +327,7 @@ impl<T: Types> Peer<T> {
     }
 
     fn transmit_control(&mut self, now: Instant, tag: u32, host: &mut impl Host<T>) {
-        let blocks = self.receiving.take_blocks();
+        let blocks = self.receiving.blocks.take();
         let control = Control {
             reliable: self.reliable(now, tag, false),
             base: self.sending.base(),
@@ -374,14 +405,26 @@ impl<T: Types> Peer<T> {
                 }
                 Block::Wake { port, bytes } => self.on_wake(now, port, bytes, host),
                 Block::Abandon { id } => self.receiving.on_abandon(id, host),
+                Block::Missing { number, start, end } => {
+                    if let Some((connections, mut way)) = self.connected(now) {
+                        connections.on_missing(&mut way, number, (start, end));
+                    }
+                }
             }
         }
         Verdict::Good
     }
 
-    /// Lets the peer send its message `id` up to `limit`.
-    pub(crate) fn grant(&mut self, now: Instant, id: Id, limit: u32) {
-        self.receiving.grant(now, id, limit, &self.rtt);
+    /// Lets the peer send what it has up to `limit`.
+    pub(crate) fn grant(&mut self, now: Instant, transfer: Transfer, limit: u64) {
+        match transfer {
+            Transfer::Message(id) => self.receiving.grant(now, id, limit, &self.rtt),
+            Transfer::Connection(number) => {
+                if let Some((connections, mut way)) = self.connected(now) {
+                    connections.grant(&mut way, number, limit);
+                }
+            }
+        }
     }
 
     /// Turns away the messages under way for whose room `is_closed`: their socket takes no more.
@@ -397,7 +440,7 @@ impl<T: Types> Peer<T> {
     pub(crate) fn wake(&mut self, port: u16, bytes: u32) {
         // Who waited in an association that is gone knows nothing of it.
         if self.is_proven() {
-            self.receiving.tell(Block::Wake { port, bytes });
+            self.receiving.blocks.push(Block::Wake { port, bytes });
         }
     }
 
@@ -408,31 +451,47 @@ impl<T: Types> Peer<T> {
         reliable: &Reliable,
         host: &mut impl Host<T>,
     ) -> Result<(), Verdict> {
+        self.check_tag(now, reliable.tag, host)?;
+        self.on_acks(now, &reliable.acks, host)
+    }
+
+    /// Checks that a packet belongs to the association.
+    #[inline]
+    fn check_tag(
+        &mut self,
+        now: Instant,
+        tag: u32,
+        host: &mut impl Host<T>,
+    ) -> Result<(), Verdict> {
         let known = match self.state {
-            State::Open(association, _) => association.local.tag() == reliable.tag,
+            State::Open(association, _) => association.local.tag() == tag,
             _ => false,
         };
         if !known {
             let offered = self.offered.map(|offered| offered.local.tag());
-            if offered != Some(reliable.tag) {
-                host.transmit(Packet::Reset(Reset { tag: reliable.tag }));
+            if offered != Some(tag) {
+                host.transmit(Packet::Reset(Reset { tag }));
                 return Err(Verdict::BadTag);
             }
             self.take_offer(now, host);
         }
         self.heard = now;
-        self.on_acks(now, &reliable.acks, host)
+        Ok(())
     }
 
     /// Begins an association: nothing has been sent in it.
     fn begin(&mut self, now: Instant, association: Association) {
-        if !matches!(self.state, State::Open(known, _) if known == association) {
-            self.begun = now;
-        }
+        let is_new = !matches!(self.state, State::Open(known, _) if known == association);
         self.heard = now;
         self.rtt.answered();
         self.offered = None;
         self.state = State::Open(association, None);
+        if is_new {
+            self.begun = now;
+            if let Some((connections, mut way)) = self.connected(now) {
+                connections.on_association(&mut way);
+            }
+        }
     }
 
     /// The peer has shown the epoch that we offered.
@@ -464,7 +523,7 @@ impl<T: Types> Peer<T> {
     fn greeting(&self, now: Instant) -> Greeting {
         Greeting {
             first: now,
-            again: now.plus(self.rtt.timeout()),
+            again: now.plus(self.rtt.timeout().min(MAX_GREETING)),
             once: true,
         }
     }
@@ -482,7 +541,7 @@ impl<T: Types> Peer<T> {
             return;
         }
         self.rtt.back_off();
-        greeting.again = now.plus(self.rtt.timeout());
+        greeting.again = now.plus(self.rtt.timeout().min(MAX_GREETING));
         greeting.once = false;
         self.fail_silent(now, Outcome::Unreachable, host);
         let (local, without) = match self.state {
@@ -490,7 +549,7 @@ impl<T: Types> Peer<T> {
             State::Open(association, _) => (association.local, State::Open(association, None)),
             State::Idle => return,
         };
-        if self.sending.is_empty() && self.parking.is_empty() {
+        if self.sending.is_empty() && self.parking.is_empty() && !self.has_connections() {
             self.state = without;
             self.rtt.answered();
         } else {
@@ -513,6 +572,9 @@ impl<T: Types> Peer<T> {
     /// Ends what was under way in the association.
     fn forget(&mut self, outcome: Outcome, host: &mut impl Host<T>) {
         self.sending.fail_sent(outcome, host);
+        if let Some((connections, mut way)) = self.connected(self.heard) {
+            connections.forget(&mut way, outcome, false, host);
+        }
         self.budget = Budget::new();
         self.receiving.clear(host);
         self.rtt.answered();

@@ -29,6 +29,8 @@ pub(crate) struct Rtt {
     least_until: Instant,
     /// How often the timeout has been doubled.
     backoff: u8,
+    /// The timeout that follows from all of these.
+    timeout: Nanos,
 }
 
 impl Rtt {
@@ -39,6 +41,7 @@ impl Rtt {
             least: 0,
             least_until: Instant(0),
             backoff: 0,
+            timeout: FIRST_RTO,
         }
     }
 
@@ -58,6 +61,7 @@ impl Rtt {
             self.rttvar = (3 * self.rttvar + self.srtt.abs_diff(measured)) / 4;
             self.srtt = (7 * self.srtt + measured) / 8;
         }
+        self.update();
     }
 
     /// Returns whether a packet with this round trip has waited in a long queue.
@@ -73,13 +77,18 @@ impl Rtt {
     /// Returns how long to wait for an answer before asking again.
     ///
     /// The other end may hold an acknowledgment back for [`ACK_DELAY`].
+    #[inline]
     pub(crate) fn timeout(&self) -> Nanos {
+        self.timeout
+    }
+
+    fn update(&mut self) {
         let plain = if self.srtt == 0 {
             FIRST_RTO
         } else {
             (self.srtt + 4 * self.rttvar + ACK_DELAY).max(MIN_RTO)
         };
-        plain.saturating_mul(1 << self.backoff).min(MAX_RTO)
+        self.timeout = plain.saturating_mul(1 << self.backoff).min(MAX_RTO);
     }
 
     /// Returns how long a packet may be overtaken by others before it counts as lost (RFC 8985).
@@ -91,12 +100,17 @@ impl Rtt {
     pub(crate) fn back_off(&mut self) {
         if self.timeout() < MAX_RTO {
             self.backoff += 1;
+            self.update();
         }
     }
 
     /// Notes that the other end has answered.
+    #[inline]
     pub(crate) fn answered(&mut self) {
-        self.backoff = 0;
+        if self.backoff > 0 {
+            self.backoff = 0;
+            self.update();
+        }
     }
 }
 

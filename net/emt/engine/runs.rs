@@ -188,6 +188,25 @@ impl<C: Chunk> Runs<C> {
             .filter(|gap| gap.start < gap.end)
     }
 
+    /// Returns whether nothing has arrived, or all of it was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Returns how many bytes have arrived.
+    pub(crate) fn bytes(&self) -> u32 {
+        let lengths = self.runs.iter().map(|run| run.end - run.start);
+        lengths.fold(0, u32::saturating_add)
+    }
+
+    /// Counts from `by` on, before which there is nothing.
+    pub(crate) fn shift(&mut self, by: u32) {
+        for run in &mut self.runs {
+            run.start = run.start.saturating_sub(by);
+            run.end = run.end.saturating_sub(by);
+        }
+    }
+
     /// Takes out the first run, if it begins the message.
     pub(crate) fn take(&mut self) -> Option<C> {
         if self.runs.first()?.start != 0 {
@@ -206,6 +225,10 @@ mod tests {
 
     impl Chunk for Bytes {
         fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn size(&self) -> usize {
             self.0.len()
         }
 
@@ -275,8 +298,9 @@ mod tests {
         let mut runs = Runs::new();
         insert(&mut runs, 10, 20);
         insert(&mut runs, 30, 40);
+        assert_eq!(runs.bytes(), 20);
         assert_eq!(insert(&mut runs, 20, 30), Inserted::New(10));
-        assert_eq!(runs.runs.len(), 1);
+        assert_eq!((runs.runs.len(), runs.bytes()), (1, 30));
         assert_eq!(insert(&mut runs, 0, 10), Inserted::New(10));
         assert_eq!(take(&mut runs), Some(40));
     }

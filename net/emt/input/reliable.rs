@@ -36,6 +36,11 @@ use crate::{
             BLOCK_LEN,
             MAX_BLOCKS, //
         },
+        flow::{
+            Flags,
+            Flow,
+            FLOW_LEN, //
+        },
         reliable::{
             Control,
             Message,
@@ -81,6 +86,7 @@ pub(super) fn receive(
         Kind::Control => control(link, skb, header, addresses),
         Kind::Message => message(link, skb, ports, addresses),
         Kind::Segment => segment(link, skb, ports, addresses),
+        Kind::Flow => flow(link, skb, ports, addresses),
     }
 }
 
@@ -187,6 +193,32 @@ fn segment(
     let len = skb.len();
     let verdict = to_station(link, addresses, tag, |peer, now, host| {
         peer.handle_segment(now, &segment, ports, Bytes::segments(skb), host)
+    });
+    Ok(brought(link, verdict, len))
+}
+
+fn flow(
+    link: &Arc<Link>,
+    skb: SkBuff,
+    ports: Ports,
+    addresses: &Addresses,
+) -> Result<Option<usize>, Refused> {
+    let (mut skb, own) = own::<FLOW_LEN, _>(skb)?;
+    let Some(flow) = Flow::parse(own) else {
+        return Err((skb, Refusal::BadType));
+    };
+    let len = skb.len();
+    if len == 0 {
+        let verdict = to_station(link, addresses, flow.tag, |peer, now, host| {
+            peer.handle_flow(now, &flow, ports, None, host)
+        });
+        return done(link, skb, verdict);
+    }
+    // It may be kept for a while, which its sender must not have to wait for.
+    skb.orphan();
+    skb.set_ends_record(flow.flags.has(Flags::RECORD));
+    let verdict = to_station(link, addresses, flow.tag, |peer, now, host| {
+        peer.handle_flow(now, &flow, ports, Some(Bytes::segments(skb)), host)
     });
     Ok(brought(link, verdict, len))
 }

@@ -24,9 +24,7 @@ use kernel::{
         msghdr::{
             RecvMsg,
             SendMsg,
-            MSG_ERRQUEUE,
-            MSG_OOB,
-            MSG_TRUNC, //
+            MSG_ERRQUEUE, //
         },
         namespace::Capability,
         sock::{
@@ -66,6 +64,24 @@ impl Bound {
         }
     }
 
+    /// That of a socket which has a connection with `peer` that came to `port` of another.
+    pub(super) fn of_child(listener: &Self, port: u16, peer: &Endpoint) -> Self {
+        let child = Self::new(listener.netns.clone());
+        child.local.bind(port, listener.ifindex());
+        child.peer.set(Some(peer));
+        child
+    }
+
+    /// Returns the endpoint that the socket is connected to, if that is not just being changed.
+    pub(super) fn peer(&self) -> Option<Endpoint> {
+        self.peer.get()
+    }
+
+    /// Sets that. The socket lock is held.
+    pub(super) fn set_peer(&self, peer: Option<&Endpoint>) {
+        self.peer.set(peer);
+    }
+
     pub(crate) fn netns(&self) -> &Arc<Netns> {
         &self.netns
     }
@@ -99,15 +115,31 @@ impl Bound {
 /// The sockets of a type that has ports: one table of them in each namespace.
 pub(crate) type Ports<T> = SockTable<T, BUCKETS>;
 
-/// A type of socket that has ports and no connections.
-pub(crate) trait Connectionless: Operations<Address = SockaddrEmt> {
+/// A type of socket that has ports.
+pub(crate) trait Ported: Operations<Address = SockaddrEmt> {
     fn bound(&self) -> &Bound;
 
-    /// Returns the bound sockets of the type.
-    fn ports(netns: &Netns) -> &Ports<Self>;
+    /// Returns the bound sockets of the type in the socket's namespace.
+    fn ports(&self) -> &Ports<Self>;
 
     /// Checks that the user may send to `link`.
     fn check_destination(sock: &Sock<Self>, link: LinkAddr) -> Result;
+
+    /// Returns how many bytes the next receive has, for `SIOCINQ`.
+    fn received(sock: &Sock<Self>) -> Result<usize> {
+        Ok(sock.first_len() as usize)
+    }
+
+    /// Returns how many bytes were sent and are not known to have left, for `SIOCOUTQ`.
+    fn unsent(sock: &Sock<Self>) -> Result<usize> {
+        Ok(usize::try_from(sock.wmem_alloc()).unwrap_or(0))
+    }
+}
+
+/// A type of socket that has ports and no connections.
+pub(crate) trait Connectionless: Ported {
+    /// Returns the bound sockets of the type.
+    fn all(netns: &Netns) -> &Ports<Self>;
 }
 
 /// Finds the socket that wants packets from `source` for `port`.
@@ -117,7 +149,7 @@ pub(crate) fn find<'a, T: Connectionless>(
     port: u16,
     source: &Endpoint,
 ) -> Option<&'a Sock<T>> {
-    T::ports(netns)
+    T::all(netns)
         .lookup(usize::from(port), guard)
         .find(|sock| sock.bound().is_bound_to(port, source.ifindex))
         .filter(|sock| sock.bound().accepts(source) && !sock.is_receive_shutdown())
@@ -128,9 +160,9 @@ pub(crate) fn find<'a, T: Connectionless>(
 }
 
 /// Binds a socket that is not bound to `port` (0: an unused one) on `ifindex` (0: any).
-fn claim<T: Connectionless>(sock: &SockGuard<'_, T>, port: u16, ifindex: i32) -> Result {
+fn claim<T: Ported>(sock: &SockGuard<'_, T>, port: u16, ifindex: i32) -> Result {
     let bound = sock.bound();
-    let mut table = T::ports(&bound.netns).lock();
+    let mut table = sock.ports().lock();
     let port = match port {
         0 => ephemeral_port(&table, ifindex).ok_or(EADDRINUSE)?,
         port => port,
@@ -153,10 +185,7 @@ const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
 ///
 /// Each bucket of the table is walked once, however many ports are taken: it has the ports that
 /// leave the same remainder, few enough to mark them in a word.
-fn ephemeral_port<T: Connectionless>(
-    table: &TableGuard<'_, T, BUCKETS>,
-    ifindex: i32,
-) -> Option<u16> {
+fn ephemeral_port<T: Ported>(table: &TableGuard<'_, T, BUCKETS>, ifindex: i32) -> Option<u16> {
     const STEP: u16 = BUCKETS as u16;
     const { assert!((*EPHEMERAL.end() - *EPHEMERAL.start()) / STEP < u128::BITS as u16) };
 
@@ -190,7 +219,7 @@ fn peer<T: Connectionless>(sock: &Sock<T>) -> Option<Endpoint> {
 }
 
 /// Returns the port to send from, after binding the socket to one if it has none.
-pub(super) fn source_port<T: Connectionless>(sock: &Sock<T>) -> Result<u16> {
+pub(super) fn source_port<T: Ported>(sock: &Sock<T>) -> Result<u16> {
     match sock.bound().port() {
         0 => {
             let guard = sock.lock();
@@ -206,7 +235,7 @@ pub(super) fn source_port<T: Connectionless>(sock: &Sock<T>) -> Result<u16> {
 
 /// Returns the interface that is asked for and that the socket is bound to in either way, of
 /// which each may leave it open.
-fn interface<T: Connectionless>(sock: &Sock<T>, asked: i32) -> Result<i32> {
+fn interface<T: Ported>(sock: &Sock<T>, asked: i32) -> Result<i32> {
     let mut chosen = asked;
     for bound in [sock.bound().ifindex(), sock.bound_dev_if()] {
         chosen = match (chosen, bound) {
@@ -221,7 +250,7 @@ fn interface<T: Connectionless>(sock: &Sock<T>, asked: i32) -> Result<i32> {
 /// Returns the endpoint that an address from the user means.
 ///
 /// Its interface is 0 if neither the address nor the socket says which.
-fn endpoint<T: Connectionless>(sock: &Sock<T>, addr: &SockAddr<'_>) -> Result<Endpoint> {
+pub(super) fn endpoint<T: Ported>(sock: &Sock<T>, addr: &SockAddr<'_>) -> Result<Endpoint> {
     let name = addr.read::<SockaddrEmt>()?.parse()?;
     let (port, link) = name.destination()?;
     T::check_destination(sock, link)?;
@@ -246,13 +275,13 @@ fn check_own(netns: &Netns, name: &Name, ifindex: i32) -> Result {
 }
 
 /// The operations of these sockets that are the same for all of them.
-pub(super) fn release<T: Connectionless>(sock: &Sock<T>) {
+pub(super) fn release<T: Ported>(sock: &Sock<T>) {
     let guard = sock.lock();
-    T::ports(&sock.bound().netns).lock().remove(&guard);
+    guard.ports().lock().remove(&guard);
 }
 
 /// bind(): once, to a port that nobody has.
-pub(super) fn bind<T: Connectionless>(sock: &Sock<T>, addr: &SockAddr<'_>) -> Result {
+pub(super) fn bind<T: Ported>(sock: &Sock<T>, addr: &SockAddr<'_>) -> Result {
     let name = addr.read::<SockaddrEmt>()?.parse()?;
     let guard = sock.lock();
     if guard.bound().port() != 0 {
@@ -326,24 +355,8 @@ pub(super) fn destination<T: Connectionless>(
 
 /// recvmsg(): one message from the receive queue, or an error from its own.
 pub(super) fn recvmsg<T: Connectionless>(sock: &Sock<T>, msg: &mut RecvMsg<'_>) -> Result<usize> {
-    let flags = msg.flags();
-    if flags & MSG_OOB != 0 {
-        return Err(EOPNOTSUPP);
-    }
-    if flags & MSG_ERRQUEUE != 0 {
+    if msg.flags() & MSG_ERRQUEUE != 0 {
         return sock.recv_errqueue(msg, uapi::SOL_EMT as c_int, uapi::EMT_RECVERR as c_int);
     }
-    let Some(skb) = sock.recv_skb(flags)? else {
-        return Ok(0);
-    };
-    let copied = skb.len().min(msg.len());
-    if copied < skb.len() {
-        msg.set_truncated();
-    }
-    skb.copy_to_iter(0, msg.iter(), copied)?;
-    msg.set_name(&skb.cb::<SockaddrEmt>());
-    sock.recv_cmsgs(msg, &skb);
-    let len = skb.len();
-    skb.consume();
-    Ok(if flags & MSG_TRUNC != 0 { len } else { copied })
+    sock.recv_datagram::<SockaddrEmt>(msg)
 }

@@ -7,6 +7,7 @@ use super::{
         self,
         Bound,
         Connectionless,
+        Ported,
         Ports, //
     },
     ioctl, //
@@ -56,12 +57,18 @@ impl Dgram {
 }
 
 impl Connectionless for Dgram {
+    fn all(netns: &Netns) -> &Ports<Self> {
+        &netns.dgrams
+    }
+}
+
+impl Ported for Dgram {
     fn bound(&self) -> &Bound {
         &self.bound
     }
 
-    fn ports(netns: &Netns) -> &Ports<Self> {
-        &netns.dgrams
+    fn ports(&self) -> &Ports<Self> {
+        &self.bound.netns().dgrams
     }
 
     fn check_destination(sock: &Sock<Self>, link: LinkAddr) -> Result {

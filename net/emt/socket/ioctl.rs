@@ -2,7 +2,7 @@
 
 //! Ioctls: the queues' lengths, and the devices, peers and limits of the socket's namespace.
 
-use super::bound::Connectionless;
+use super::bound::Ported;
 use crate::{
     addr::LinkAddr,
     device,
@@ -113,10 +113,10 @@ const _: () = {
 };
 
 /// Performs one of the ioctls of a socket.
-pub(super) fn ioctl<T: Connectionless>(sock: &Sock<T>, cmd: u32, arg: UserPtr) -> Result<c_int> {
+pub(super) fn ioctl<T: Ported>(sock: &Sock<T>, cmd: u32, arg: UserPtr) -> Result<c_int> {
     match cmd {
-        SIOCINQ => write(arg, &(sock.first_len() as c_int)),
-        SIOCOUTQ => write(arg, &sock.wmem_alloc()),
+        SIOCINQ => write_len(arg, T::received(sock)?),
+        SIOCOUTQ => write_len(arg, T::unsent(sock)?),
         uapi::SIOCEMTENABLE => configure(sock, arg, |netns, ifindex, rtnl| {
             let dev = sock.net().device(ifindex, rtnl).ok_or(ENODEV)?;
             device::enable(netns.clone(), dev, rtnl)
@@ -151,6 +151,11 @@ fn write<T: IntoBytes + Immutable>(arg: UserPtr, value: &T) -> Result<c_int> {
     Ok(0)
 }
 
+/// Writes a length; the largest that there is if it is more.
+fn write_len(arg: UserPtr, len: usize) -> Result<c_int> {
+    write(arg, &c_int::try_from(len).unwrap_or(c_int::MAX))
+}
+
 /// Returns the pointer that a structure carries as a number; [`EFAULT`] if it cannot be one.
 fn pointer(address: u64) -> Result<UserPtr> {
     usize::try_from(address)
@@ -159,7 +164,7 @@ fn pointer(address: u64) -> Result<UserPtr> {
 }
 
 /// Changes what the device that `arg` names does, with the RTNL held.
-fn configure<T: Connectionless>(
+fn configure<T: Ported>(
     sock: &Sock<T>,
     arg: UserPtr,
     change: impl FnOnce(&Arc<Netns>, i32, &Rtnl) -> Result,
@@ -285,7 +290,7 @@ fn limits(netns: &Netns, arg: UserPtr) -> Result<c_int> {
     write(arg, &limits)
 }
 
-fn set_limits<T: Connectionless>(sock: &Sock<T>, arg: UserPtr) -> Result<c_int> {
+fn set_limits<T: Ported>(sock: &Sock<T>, arg: UserPtr) -> Result<c_int> {
     if !sock.net().capable(Capability::NetAdmin) {
         return Err(EPERM);
     }

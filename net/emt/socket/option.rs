@@ -2,7 +2,13 @@
 
 //! Socket options at level SOL_EMT.
 
-use super::rdm::Rdm;
+use super::{
+    conn::{
+        self,
+        Conn, //
+    },
+    rdm::Rdm, //
+};
 use crate::engine::time::{
     Nanos,
     MILLISECOND, //
@@ -25,18 +31,10 @@ const SOL_EMT: c_int = uapi::SOL_EMT as c_int;
 ///
 /// [`ENOPROTOOPT`] for an unknown option, [`EINVAL`] for a value that is too short or out of range.
 pub(super) fn set(sock: &Sock<Rdm>, level: c_int, name: c_int, value: &NewOption<'_>) -> Result {
-    let flag = || match value.read::<c_int>()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(EINVAL),
-    };
     match option(level, name)? {
-        uapi::EMT_RECVERR => sock.set_wants_errors(flag()?),
-        uapi::EMT_NOTIFY => sock.set_wants_notices(flag()?),
-        uapi::EMT_USER_TIMEOUT => match value.read::<u32>()? {
-            0 => return Err(EINVAL),
-            milliseconds => sock.set_user_timeout(Nanos::from(milliseconds) * MILLISECOND),
-        },
+        uapi::EMT_RECVERR => sock.set_wants_errors(flag(value)?),
+        uapi::EMT_NOTIFY => sock.set_wants_notices(flag(value)?),
+        uapi::EMT_USER_TIMEOUT => sock.set_user_timeout(timeout(value)?),
         _ => return Err(ENOPROTOOPT),
     }
     Ok(())
@@ -57,6 +55,50 @@ pub(super) fn get(
             value.write(&((sock.user_timeout() / MILLISECOND) as u32))
         }
         _ => Err(ENOPROTOOPT),
+    }
+}
+
+/// setsockopt() of a connection; the errors are the same.
+pub(super) fn set_of_connection(
+    sock: &Sock<Conn>,
+    level: c_int,
+    name: c_int,
+    value: &NewOption<'_>,
+) -> Result {
+    match option(level, name)? {
+        uapi::EMT_USER_TIMEOUT => conn::set_user_timeout(sock, timeout(value)?),
+        uapi::EMT_NODELAY => conn::set_nodelay(sock, flag(value)?),
+        _ => return Err(ENOPROTOOPT),
+    }
+    Ok(())
+}
+
+/// getsockopt() of a connection.
+pub(super) fn get_of_connection(
+    sock: &Sock<Conn>,
+    level: c_int,
+    name: c_int,
+    value: &mut OptionBuffer<'_>,
+) -> Result {
+    match option(level, name)? {
+        uapi::EMT_USER_TIMEOUT => value.write(&((sock.user_timeout() / MILLISECOND) as u32)),
+        uapi::EMT_NODELAY => value.write(&c_int::from(sock.nodelay())),
+        _ => Err(ENOPROTOOPT),
+    }
+}
+
+fn flag(value: &NewOption<'_>) -> Result<bool> {
+    match value.read::<c_int>()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(EINVAL),
+    }
+}
+
+fn timeout(value: &NewOption<'_>) -> Result<Nanos> {
+    match value.read::<u32>()? {
+        0 => Err(EINVAL),
+        milliseconds => Ok(Nanos::from(milliseconds) * MILLISECOND),
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
         self,
         Bound,
         Connectionless,
+        Ported,
         Ports, //
     },
     ioctl,
@@ -400,12 +401,18 @@ fn send(sock: &Sock<Rdm>, to: &Endpoint, msg: &mut SendMsg<'_>) -> Result<usize>
 }
 
 impl Connectionless for Rdm {
+    fn all(netns: &Netns) -> &Ports<Self> {
+        &netns.rdms
+    }
+}
+
+impl Ported for Rdm {
     fn bound(&self) -> &Bound {
         &self.bound
     }
 
-    fn ports(netns: &Netns) -> &Ports<Self> {
-        &netns.rdms
+    fn ports(&self) -> &Ports<Self> {
+        &self.bound.netns().rdms
     }
 
     fn check_destination(_sock: &Sock<Self>, link: LinkAddr) -> Result {

@@ -3,6 +3,7 @@
 //! The blocks of control packets. Pure.
 
 use super::{
+    flow::Number,
     reliable::CONTROL_LEN,
     HEADER_LEN, //
 };
@@ -33,6 +34,12 @@ pub(crate) enum Block {
     Wake { port: u16, bytes: u32 },
     /// The sender has given up `id`.
     Abandon { id: Id },
+    /// The receiver misses the bytes `start..end` of the connection `number`.
+    Missing {
+        number: Number,
+        start: u32,
+        end: u32,
+    },
 }
 
 /// Why a message is refused.
@@ -51,6 +58,7 @@ const BUSY: u8 = 3;
 const REFUSED: u8 = 4;
 const WAKE: u8 = 5;
 const ABANDON: u8 = 6;
+const MISSING: u8 = 7;
 
 impl Block {
     /// Reads a block; `None` if it is of a kind that this version does not know and ignores.
@@ -84,6 +92,11 @@ impl Block {
                 bytes: first,
             },
             ABANDON => Self::Abandon { id },
+            MISSING => Self::Missing {
+                number: Number(id.0),
+                start: first,
+                end: second,
+            },
             _ => return None,
         })
     }
@@ -97,6 +110,7 @@ impl Block {
             Self::Refused { id, why } => (REFUSED, why as u8, 0, id.0, 0, 0),
             Self::Wake { port, bytes } => (WAKE, 0, port, 0, bytes, 0),
             Self::Abandon { id } => (ABANDON, 0, 0, id.0, 0, 0),
+            Self::Missing { number, start, end } => (MISSING, 0, 0, number.0, start, end),
         };
         let [p0, p1] = u16::to_be_bytes(port);
         let [a0, a1, a2, a3] = id.to_be_bytes();

@@ -213,24 +213,17 @@ impl Segment {
 }
 
 impl Segment {
-    /// Makes of the headers of several segments in one piece those of one of them, whose payload
-    /// begins `into` bytes after that of the first and has `payload` bytes.
-    ///
-    /// `None` if it is longer than a packet can be.
-    pub(crate) fn cut(
-        headers: &[u8; SEGMENT_LEN],
+    /// Makes of the own header of several segments in one piece that of one of them, whose payload
+    /// begins `into` bytes after that of the first, and which is or is not the `last`.
+    pub(super) fn cut(
+        own: [u8; SEGMENT_BODY],
         into: u32,
-        payload: usize,
-    ) -> Option<[u8; SEGMENT_LEN]> {
-        let length = u16::try_from(payload.checked_add(SEGMENT_LEN)?).ok()?;
-        let mut cut = *headers;
-        let (common, own) = cut.split_first_chunk_mut::<HEADER_LEN>()?;
-        super::set_length(common, length);
-        let own: &mut [u8; SEGMENT_BODY] = own.first_chunk_mut()?;
-        let mut segment = Self::parse(*own);
+        last: bool,
+    ) -> Option<[u8; SEGMENT_BODY]> {
+        let mut segment = Self::parse(own);
+        segment.reliable.answer &= last;
         segment.offset = segment.offset.checked_add(into)?;
-        *own = segment.emit();
-        Some(cut)
+        Some(segment.emit())
     }
 }
 

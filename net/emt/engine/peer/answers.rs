@@ -97,7 +97,7 @@ impl<T: Types> Peer<T> {
             self.detect_losses(now, outgoing.sent_at, host);
         }
         let port = outgoing.message.ports().destination;
-        host.ended(outgoing.message, Outcome::Delivered);
+        host.message_ended(outgoing.message, Outcome::Delivered);
         if !self.parking.is_empty() {
             self.follow_up(now, port, outgoing.probe, host);
         }
@@ -143,9 +143,9 @@ impl<T: Types> Peer<T> {
         }
         if let Some(outgoing) = self.sending.close(id) {
             self.budget.release(outgoing.charged);
-            host.ended(outgoing.message, Outcome::TimedOut);
+            host.message_ended(outgoing.message, Outcome::TimedOut);
         }
-        self.receiving.tell(Block::Abandon { id });
+        self.receiving.blocks.push(Block::Abandon { id });
         true
     }
 
@@ -181,7 +181,7 @@ impl<T: Types> Peer<T> {
         if let Some(outgoing) = self.sending.close(id) {
             self.budget.release(outgoing.charged);
             self.rtt.answered();
-            host.ended(outgoing.message, outcome);
+            host.message_ended(outgoing.message, outcome);
         }
     }
 

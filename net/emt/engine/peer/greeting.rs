@@ -127,7 +127,7 @@ impl<T: Types> Peer<T> {
             State::Open(association, _) if association.remote.tag() == reset.tag => {
                 self.forget(Outcome::Reset, host);
                 self.state = State::Idle;
-                if !self.sending.is_empty() || !self.parking.is_empty() {
+                if !self.sending.is_empty() || !self.parking.is_empty() || self.has_connections() {
                     self.open(now, host);
                 }
                 Verdict::Good

@@ -249,10 +249,11 @@ impl<T: Types> Incoming<T> {
     }
 
     /// Answers a sender that wants to know how far the message has come, where it has sent all
-    /// before `end`.
-    pub(super) fn answer(&mut self, end: u32, tell: &mut impl FnMut(Block)) {
+    /// before `end`. If what it has sent for that `is_new`, others may be about to come that it has
+    /// overtaken.
+    pub(super) fn answer(&mut self, end: u32, is_new: bool, tell: &mut impl FnMut(Block)) {
         tell(self.grant_block());
-        self.ask(0, end, tell);
+        self.ask(0, if is_new { self.asked } else { end }, tell);
     }
 
     fn grant_block(&self) -> Block {
@@ -267,15 +268,17 @@ impl<T: Types> Incoming<T> {
     pub(super) fn grant(
         &mut self,
         now: Instant,
-        limit: u32,
+        limit: u64,
         rtt: &Rtt,
         tell: &mut impl FnMut(Block),
     ) {
         self.granted = true;
+        let limit =
+            u32::try_from(limit).map_or(self.shape.total, |limit| limit.min(self.shape.total));
         if limit <= self.limit {
             return;
         }
-        self.limit = limit.min(self.shape.total);
+        self.limit = limit;
         self.wait_for_more(now, rtt);
         tell(self.grant_block());
     }
@@ -301,9 +304,10 @@ impl<T: Types> Incoming<T> {
 
     fn progress(&self) -> Progress {
         Progress {
-            total: self.shape.total,
-            arrived: self.arrived,
-            limit: self.limit,
+            total: self.shape.total.into(),
+            endless: false,
+            arrived: self.arrived.into(),
+            limit: self.limit.into(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     engine::{
         host::Outbound,
         id::Id,
-        limits::MAX_RESEND,
+        resend::Resend,
         runs::Range,
         time::{
             Instant,
@@ -15,7 +15,6 @@ use crate::{
     },
     wire::reliable::TransferId, //
 };
-use kernel::prelude::*;
 
 /// A message that has no number yet.
 pub(super) struct Waiting<M> {
@@ -59,52 +58,12 @@ pub(super) struct Outgoing<M> {
     /// How much of the budget it takes.
     pub(super) charged: u32,
     /// What the receiver misses; mostly nothing.
-    pub(super) resend: Resend,
+    pub(super) resend: Resend<Range>,
     pub(super) sent_at: Instant,
     /// When the receiver last showed that it knows of it, or when it was first sent.
     pub(super) heard: Instant,
     /// Whether anything was sent twice.
     pub(super) repeated: bool,
-}
-
-/// Ranges that are to be sent again. Where there are none, they take no more than a pointer.
-pub(super) struct Resend(Option<KBox<KVec<Range>>>);
-
-impl Resend {
-    pub(super) const fn new() -> Self {
-        Self(None)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ranges().is_empty()
-    }
-
-    fn ranges(&self) -> &[Range] {
-        self.0.as_ref().map_or(&[], |ranges| ranges)
-    }
-
-    fn first_mut(&mut self) -> Option<&mut Range> {
-        self.0.as_mut()?.first_mut()
-    }
-
-    fn remove_first(&mut self) {
-        if let Some(ranges) = &mut self.0 {
-            let _ = ranges.remove(0);
-        }
-        if self.is_empty() {
-            self.0 = None;
-        }
-    }
-
-    /// Adds a range. What does not fit will be asked for once more.
-    fn push(&mut self, range: Range) {
-        if self.0.is_none() {
-            self.0 = KBox::new(KVec::new(), GFP_ATOMIC).ok();
-        }
-        if let Some(ranges) = self.0.as_mut().filter(|ranges| ranges.len() < MAX_RESEND) {
-            let _ = ranges.push(range, GFP_ATOMIC);
-        }
-    }
 }
 
 impl<M: Outbound> Outgoing<M> {

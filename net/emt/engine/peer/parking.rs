@@ -165,7 +165,7 @@ impl<T: Types> Peer<T> {
         }
         // It cannot begin anew when its beginning is gone: the receiver had it, and gave it up.
         if outgoing.held > 0 {
-            return host.ended(outgoing.message, Outcome::TimedOut);
+            return host.message_ended(outgoing.message, Outcome::TimedOut);
         }
         let waiting = Waiting {
             message: outgoing.message,
@@ -174,7 +174,7 @@ impl<T: Types> Peer<T> {
             probe: true,
         };
         if let Err(waiting) = self.parking.park(now, waiting) {
-            host.ended(waiting.message, Outcome::NoMemory);
+            host.message_ended(waiting.message, Outcome::NoMemory);
         }
     }
 
@@ -232,7 +232,7 @@ impl<T: Types> Peer<T> {
             if let Some(mut waiting) = place.queue.pop_front() {
                 waiting.probe = bytes == 0;
                 if let Err(waiting) = self.sending.wait(waiting) {
-                    host.ended(waiting.message, Outcome::NoMemory);
+                    host.message_ended(waiting.message, Outcome::NoMemory);
                 }
             }
         }

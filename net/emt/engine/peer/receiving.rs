@@ -12,17 +12,16 @@ use super::{
 use crate::{
     engine::{
         acks::Unacknowledged,
-        fifo::Fifo,
         host::{
             Chunk,
             Host,
             Ports,
+            Transfer,
             Types,
             Unwilling, //
         },
         id::Id,
         limits::{
-            MAX_BLOCKS_WAITING,
             MAX_INCOMING,
             WINDOW, //
         },
@@ -32,12 +31,12 @@ use crate::{
         },
         rtt::Rtt,
         runs::Inserted,
+        telling::Telling,
         time::Instant, //
     },
     wire::{
         control::{
             Block,
-            Blocks,
             Why, //
         },
         reliable::{
@@ -56,14 +55,7 @@ pub(super) struct Receiving<T: Types> {
     incoming: KVec<Incoming<T>>,
     /// Not after the first deadline of those.
     next: Instant,
-    blocks: Fifo<Block>,
-}
-
-/// Adds a block; if there are too many it is lost, as it could be on the wire.
-fn push(blocks: &mut Fifo<Block>, block: Block) {
-    if blocks.len() < MAX_BLOCKS_WAITING {
-        let _ = blocks.push_back(block, GFP_ATOMIC);
-    }
+    pub(super) blocks: Telling,
 }
 
 impl<T: Types> Receiving<T> {
@@ -73,7 +65,7 @@ impl<T: Types> Receiving<T> {
             unacknowledged: Unacknowledged::new(),
             incoming: KVec::new(),
             next: Instant::NEVER,
-            blocks: Fifo::new(),
+            blocks: Telling::new(),
         }
     }
 
@@ -108,36 +100,15 @@ impl<T: Types> Receiving<T> {
                 received.turn_away(incoming.id);
                 settle(incoming, host);
             } else {
-                incoming.handle_timeout(now, rtt, &mut |block| push(blocks, block));
+                incoming.handle_timeout(now, rtt, &mut |block| blocks.push(block));
                 next = next.min(incoming.deadline());
                 if incoming.is_stalled() {
-                    host.stalled(incoming.id);
+                    host.stalled(Transfer::Message(incoming.id));
                 }
             }
             !stale
         });
         self.next = next;
-    }
-
-    /// Queues something that the peer is to be told.
-    pub(super) fn tell(&mut self, block: Block) {
-        push(&mut self.blocks, block);
-    }
-
-    pub(super) fn has_blocks(&self) -> bool {
-        !self.blocks.is_empty()
-    }
-
-    /// Takes as many blocks as one packet has.
-    pub(super) fn take_blocks(&mut self) -> Blocks {
-        let mut packet = Blocks::new();
-        while !packet.is_full() {
-            match self.blocks.pop_front() {
-                Some(block) => packet.push(&block),
-                None => break,
-            };
-        }
-        packet
     }
 
     /// Returns what the packet acknowledges that is about to be sent.
@@ -236,6 +207,9 @@ impl<T: Types> Receiving<T> {
             return verdict;
         }
         let known = self.position(id);
+        if segment.reliable.answer {
+            self.unacknowledged.hurry(now);
+        }
         if known.is_none() && chunk.len() == segment.total as usize {
             return self.take_piece(now, id, ports, chunk, host);
         }
@@ -254,15 +228,17 @@ impl<T: Types> Receiving<T> {
             return self.complete(now, at, message, host);
         }
         if segment.reliable.answer {
-            incoming.answer(end, &mut |block| push(&mut self.blocks, block));
+            let is_new = matches!(inserted, Inserted::New(_));
+            incoming.answer(end, is_new, &mut |block| self.blocks.push(block));
         }
         let progress = if begins || segment.reliable.answer {
             incoming.ungranted()
         } else {
             incoming.advanced()
         };
-        if let Some(progress) = progress {
-            host.progress(id, progress);
+        let more = progress.and_then(|progress| host.progress(Transfer::Message(id), progress));
+        if let Some(limit) = more {
+            incoming.grant(now, limit, rtt, &mut |block| self.blocks.push(block));
         }
         self.next = self.next.min(incoming.deadline());
         match inserted {
@@ -292,10 +268,10 @@ impl<T: Types> Receiving<T> {
     }
 
     /// Lets the peer send a message up to `limit`.
-    pub(super) fn grant(&mut self, now: Instant, id: Id, limit: u32, rtt: &Rtt) {
+    pub(super) fn grant(&mut self, now: Instant, id: Id, limit: u64, rtt: &Rtt) {
         let at = self.position(id);
         if let Some(incoming) = at.and_then(|at| self.incoming.get_mut(at)) {
-            incoming.grant(now, limit, rtt, &mut |block| push(&mut self.blocks, block));
+            incoming.grant(now, limit, rtt, &mut |block| self.blocks.push(block));
             self.next = self.next.min(incoming.deadline());
         }
     }
@@ -370,7 +346,7 @@ impl<T: Types> Receiving<T> {
             Unwilling::Lost => return Verdict::NoMemory,
         };
         self.received.turn_away(id);
-        self.tell(block);
+        self.blocks.push(block);
         Verdict::Unwanted
     }
 
@@ -386,7 +362,7 @@ impl<T: Types> Receiving<T> {
             }
             Status::TurnedAway => {
                 if tell {
-                    self.tell(Block::Busy { id });
+                    self.blocks.push(Block::Busy { id });
                 }
                 Some(Verdict::Duplicate)
             }
@@ -407,6 +383,6 @@ impl<T: Types> Receiving<T> {
 /// Takes a message from the scheduler of grants.
 fn settle<T: Types>(incoming: &Incoming<T>, host: &mut impl Host<T>) {
     if incoming.needs_grants {
-        host.settled(incoming.id);
+        host.settled(Transfer::Message(incoming.id));
     }
 }

@@ -5,7 +5,6 @@
 use super::{
     outgoing::{
         Outgoing,
-        Resend,
         Waiting, //
     },
     Peer, //
@@ -22,9 +21,11 @@ use crate::{
         },
         id::Id,
         limits::{
+            ACK_BYTES,
             MIN_RTO,
             OLDEST_EACH, //
         },
+        resend::Resend,
         rtt::Rtt,
         runs::Range,
         time::Instant,
@@ -133,7 +134,7 @@ impl<M: Outbound> Sending<M> {
         T: Types<Outbound = M>,
     {
         while let Some(outgoing) = self.window.pop() {
-            host.ended(outgoing.message, outcome);
+            host.message_ended(outgoing.message, outcome);
         }
         self.window = Window::new();
         self.flight = Fifo::new();
@@ -155,7 +156,7 @@ impl<M: Outbound> Sending<M> {
             match judge(waiting) {
                 Some(outcome) => {
                     if let Ok(waiting) = self.long.remove(at) {
-                        host.ended(waiting.message, outcome);
+                        host.message_ended(waiting.message, outcome);
                     }
                 }
                 None => at += 1,
@@ -259,7 +260,7 @@ pub(super) fn fail_some<T: Types>(
             return;
         };
         match judge(&waiting) {
-            Some(outcome) => host.ended(waiting.message, outcome),
+            Some(outcome) => host.message_ended(waiting.message, outcome),
             // There is room: it has just been taken out.
             None => drop(queue.push_back(waiting, GFP_ATOMIC)),
         }
@@ -310,7 +311,7 @@ impl<T: Types> Peer<T> {
         len <= message.segment_len().get()
             && self.sending.short.is_empty()
             && self.sending.again.is_empty()
-            && !self.receiving.has_blocks()
+            && self.receiving.blocks.is_empty()
             && !self.sending.window.is_full()
             && self.budget.allows(len)
     }
@@ -425,8 +426,17 @@ impl<T: Types> Peer<T> {
             return 0;
         };
         let packets = outgoing.packets(piece);
-        self.send_segments(now, tag, id, piece, false, host);
+        // Who waits until a long one is delivered should not wait for a packet that tells so.
+        let ends_much = piece.end == outgoing.message.len() && piece.end >= ACK_BYTES;
+        let awaited = ends_much && outgoing.message.is_awaited();
+        let answer = awaited || ends_much && self.others_wait();
+        self.send_segments(now, tag, id, piece, answer, host);
         packets
+    }
+
+    /// Returns whether messages wait to begin.
+    fn others_wait(&self) -> bool {
+        !self.sending.long.is_empty() || !self.sending.short.is_empty() || !self.parking.is_empty()
     }
 
     pub(super) fn send_message(

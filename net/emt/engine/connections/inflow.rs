@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One direction of a connection, seen from who receives: what has come, what is missing, and when
+//! to tell.
+
+use super::{
+    choice::Span,
+    place::{
+        expand,
+        Place, //
+    },
+};
+use crate::{
+    engine::{
+        host::{
+            Chunk,
+            Progress, //
+        },
+        limits::{
+            ACK_BYTES,
+            ACK_DELAY,
+            GAPS_AT_ONCE,
+            MAX_RTO, //
+        },
+        rtt::Rtt,
+        runs::{
+            Inserted,
+            Runs, //
+        },
+        time::{
+            Instant,
+            MICROSECOND, //
+        },
+    },
+    wire::flow::{
+        Flags,
+        Flow, //
+    },
+};
+
+/// How far a direction has come to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Receiving {
+    /// More may come.
+    Open,
+    /// All has come.
+    Ended,
+    /// Nobody here wants any more.
+    Stopped,
+}
+
+/// What became of bytes that have come.
+pub(super) enum Taken<C> {
+    /// They are the next, or fill the gap before others: to be delivered, and then
+    /// [`advance`](Inflow::advance) is to be called.
+    Next(C),
+    /// They wait for those before them.
+    Early,
+    /// They had been there.
+    Old,
+    /// There is no room for them; as if they had been lost.
+    NoRoom,
+    /// They contradict what is known.
+    Invalid,
+}
+
+/// Who receives.
+pub(super) struct Inflow<C> {
+    /// All before it has been delivered.
+    held: Place,
+    /// When that moved last.
+    moved: Instant,
+    /// What has come early, counted from `held`.
+    early: Runs<C>,
+    /// What that takes of memory.
+    kept: usize,
+    /// Up to where the peer was let send.
+    limit: Place,
+    /// Up to where the device has asked for it.
+    granted: Place,
+    /// Since when the device schedules it, or bytes came last while it does.
+    scheduled: Option<Instant>,
+    /// What had come when the device was told last.
+    reported: Place,
+    /// Where it ends.
+    end: Option<Place>,
+    pub(super) state: Receiving,
+    /// When to acknowledge.
+    due: Instant,
+    /// Bytes that have come since the last packet went out.
+    unacknowledged: u32,
+    /// When to ask for the gaps between `asked` and `overtaken`, which until then others may only
+    /// have overtaken.
+    gap: Instant,
+    overtaken: Place,
+    /// Before where all gaps have been asked for.
+    asked: Place,
+    /// When they were asked for last, and when to ask once more.
+    asked_at: Instant,
+    again: Instant,
+    asked_in_vain: u8,
+    /// Between which places the next packet asks for gaps.
+    asks: Option<Span>,
+    /// Before where bytes are missing that have come, or may have, and found no memory although
+    /// they were let come.
+    refused: Place,
+    /// Whether nothing is to be asked for before something was read.
+    blocked: bool,
+}
+
+impl<C: Chunk> Inflow<C> {
+    pub(super) const fn new() -> Self {
+        Self {
+            held: 0,
+            moved: Instant(0),
+            early: Runs::new(),
+            kept: 0,
+            limit: 0,
+            granted: 0,
+            scheduled: None,
+            reported: 0,
+            end: None,
+            state: Receiving::Open,
+            due: Instant::NEVER,
+            unacknowledged: 0,
+            gap: Instant::NEVER,
+            overtaken: 0,
+            asked: 0,
+            asked_at: Instant(0),
+            again: Instant::NEVER,
+            asked_in_vain: 0,
+            asks: None,
+            refused: 0,
+            blocked: false,
+        }
+    }
+
+    /// Takes note that the socket had no memory for the next `len` bytes, which have come.
+    pub(super) fn refuse(&mut self, len: usize) {
+        self.refused = self.held + len as Place;
+        self.blocked = true;
+        self.gap = Instant::NEVER;
+        self.again = Instant::NEVER;
+        self.asks = None;
+    }
+
+    /// Returns the place up to which something has come.
+    fn highest(&self) -> Place {
+        self.held + Place::from(self.early.highest())
+    }
+
+    /// Returns the gaps between two places.
+    fn missing(&self, asks: Span) -> impl Iterator<Item = Span> + '_ {
+        let held = self.held;
+        let end = asks.end.saturating_sub(held) as u32;
+        self.early
+            .gaps(end)
+            .map(move |gap| Span {
+                start: held + Place::from(gap.start),
+                end: held + Place::from(gap.end),
+            })
+            .filter(move |gap| gap.end > asks.start)
+    }
+
+    pub(super) fn held(&self) -> u32 {
+        self.held as u32
+    }
+
+    /// Takes note that the peer was let send `room` bytes.
+    pub(super) fn let_send(&mut self, room: u32) {
+        self.limit = self.held + Place::from(room);
+    }
+
+    /// Returns whether there is a gap before the bytes of a packet.
+    pub(super) fn is_early(&self, flow: &Flow) -> bool {
+        flow.offset != self.held as u32
+    }
+
+    /// Returns whether a packet has to go out.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due <= now
+    }
+
+    /// Sees to it that the peer is told at once.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.due = now;
+    }
+
+    /// Takes bytes that have come, for which `room` bytes of memory are left if they come early.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        flow: &Flow,
+        mut chunk: C,
+        rtt: &Rtt,
+        room: usize,
+    ) -> Taken<C> {
+        let start = expand(self.held, flow.offset);
+        let end = start + chunk.len() as Place;
+        let past_end = self.end.is_some_and(|last| end > last);
+        if past_end || end > self.limit || end < start {
+            return Taken::Invalid;
+        }
+        if end <= self.held {
+            // What it was told is lost, or was too late.
+            self.due = now;
+            return Taken::Old;
+        }
+        if start > self.held {
+            return self.keep(now, (start - self.held) as u32, chunk, rtt, room);
+        }
+        if start < self.held {
+            match chunk.split_off((self.held - start) as usize) {
+                Some(rest) => chunk = rest,
+                None => return Taken::NoRoom,
+            }
+        }
+        if self.early.is_empty() {
+            return Taken::Next(chunk);
+        }
+        let size = chunk.size();
+        if let Inserted::NoRoom = self.early.insert(0, chunk) {
+            return Taken::NoRoom;
+        }
+        match self.early.take() {
+            Some(chunk) => {
+                self.kept = (self.kept + size).saturating_sub(chunk.size());
+                Taken::Next(chunk)
+            }
+            None => Taken::NoRoom,
+        }
+    }
+
+    /// Keeps what has come early.
+    #[inline(never)]
+    fn keep(&mut self, now: Instant, start: u32, chunk: C, rtt: &Rtt, room: usize) -> Taken<C> {
+        let size = chunk.size();
+        if self.kept.saturating_add(size) > room {
+            self.refused = self.refused.max(self.held + Place::from(start));
+            return Taken::NoRoom;
+        }
+        let taken = match self.early.insert(start, chunk) {
+            Inserted::New(bytes) => {
+                self.kept += size;
+                self.unacknowledged = self.unacknowledged.saturating_add(bytes);
+                Taken::Early
+            }
+            Inserted::Nothing => Taken::Old,
+            Inserted::NoRoom => Taken::NoRoom,
+        };
+        // What comes in vain is no reason: else who asks would keep himself asking.
+        if let Taken::Early = taken {
+            self.ask_if_late(now, rtt);
+        }
+        self.wait_for_gaps(now, rtt);
+        taken
+    }
+
+    /// Asks once more if what comes now was sent after what was asked for, which has not come.
+    #[inline(never)]
+    fn ask_if_late(&mut self, now: Instant, rtt: &Rtt) {
+        let time = rtt.smoothed().saturating_add(rtt.patience());
+        if !self.blocked && self.held < self.asked && now.since(self.asked_at) >= time {
+            self.ask(now, self.held, self.asked, rtt);
+        }
+    }
+
+    /// Sees to it that gaps are asked for that have not been, if they do not close.
+    #[inline(never)]
+    fn wait_for_gaps(&mut self, now: Instant, rtt: &Rtt) {
+        if self.blocked || self.gap != Instant::NEVER {
+            return;
+        }
+        let beyond = Span {
+            start: self.asked,
+            end: self.highest(),
+        };
+        if self.missing(beyond).next().is_some() {
+            self.gap = now.plus(rtt.patience());
+            self.overtaken = beyond.end;
+        }
+    }
+
+    /// Takes note that the next `len` bytes were delivered.
+    pub(super) fn advance(&mut self, now: Instant, len: usize, rtt: &Rtt) {
+        self.held += len as Place;
+        self.moved = now;
+        self.blocked = false;
+        self.unacknowledged = self.unacknowledged.saturating_add(len as u32);
+        let wait = match self.unacknowledged {
+            ACK_BYTES.. => now,
+            _ => now.plus(ACK_DELAY),
+        };
+        self.due = self.due.min(wait);
+        if self.early.is_empty() {
+            self.kept = 0;
+            self.again = Instant::NEVER;
+            self.gap = Instant::NEVER;
+            return;
+        }
+        self.early.shift(len as u32);
+        self.asked_in_vain = 0;
+        self.again = match self.held < self.asked {
+            // Some of what was asked for has come; the rest is on its way.
+            true => now.plus(rtt.timeout()),
+            false => Instant::NEVER,
+        };
+        if self.overtaken <= self.held {
+            self.gap = Instant::NEVER;
+        }
+        self.wait_for_gaps(now, rtt);
+    }
+
+    /// Returns how far the direction has come, if the device is to grant more of it: when its
+    /// sender, who has bytes up to `queued`, has to wait for an answer, and then after each
+    /// [`ACK_BYTES`].
+    pub(super) fn progress(&mut self, now: Instant, flow: &Flow) -> Option<Progress> {
+        let queued = expand(self.held, flow.queued);
+        if queued.min(self.limit) <= self.held || self.state != Receiving::Open {
+            return None;
+        }
+        let (arrived, is_scheduled) = (self.arrived(), self.scheduled.is_some());
+        let come = arrived.saturating_sub(self.reported);
+        let is_due =
+            flow.flags.has(Flags::ANSWER) || is_scheduled && come >= Place::from(ACK_BYTES);
+        // Who only asks does not keep a place that he makes no use of.
+        if is_scheduled && come > 0 || !is_scheduled && is_due {
+            self.scheduled = Some(now);
+        }
+        if !is_due {
+            return None;
+        }
+        self.reported = arrived;
+        Some(Progress {
+            total: queued,
+            endless: true,
+            arrived: self.reported,
+            limit: self.granted.max(self.held),
+        })
+    }
+
+    /// Returns how many bytes have come, early ones included.
+    fn arrived(&self) -> Place {
+        self.held + Place::from(self.early.bytes())
+    }
+
+    /// Returns whether the device is to schedule it no more, which is then as if it had never done
+    /// so: the peer is not told again what it has been granted.
+    pub(super) fn unschedule(&mut self) -> bool {
+        self.granted = self.held;
+        self.scheduled.take().is_some()
+    }
+
+    pub(super) fn is_scheduled(&self) -> bool {
+        self.scheduled.is_some()
+    }
+
+    /// Returns whether the device schedules it although nothing that it could grant is missing.
+    pub(super) fn is_through(&self, flow: &Flow) -> bool {
+        self.scheduled.is_some() && expand(self.held, flow.queued).min(self.limit) <= self.held
+    }
+
+    /// Lets the peer send what it has up to `limit`, as far as the socket has room.
+    pub(super) fn grant(&mut self, now: Instant, limit: Place) {
+        if limit > self.granted && self.scheduled.is_some() {
+            self.granted = limit;
+            self.due = now;
+        }
+    }
+
+    /// Takes note of the end, if a packet says where it is; returns whether that can be.
+    pub(super) fn note_end(&mut self, flow: &Flow, len: usize) -> bool {
+        if !flow.flags.has(Flags::END) {
+            return true;
+        }
+        let end = expand(self.held, flow.offset) + len as Place;
+        let highest = self.held + Place::from(self.early.highest());
+        match self.end {
+            Some(known) => known == end,
+            None if end < highest => false,
+            None => {
+                self.end = Some(end);
+                true
+            }
+        }
+    }
+
+    /// Ends the direction if all has come; returns whether it has just ended.
+    pub(super) fn try_end(&mut self, now: Instant) -> bool {
+        let ends = self.state == Receiving::Open && self.end == Some(self.held);
+        if ends {
+            self.state = Receiving::Ended;
+            self.due = self.due.min(now.plus(ACK_DELAY));
+        }
+        ends
+    }
+
+    /// Takes note that nobody wants any more.
+    pub(super) fn stop(&mut self, now: Instant) {
+        if self.state == Receiving::Open {
+            self.state = Receiving::Stopped;
+            self.early = Runs::new();
+            self.kept = 0;
+            self.gap = Instant::NEVER;
+            self.again = Instant::NEVER;
+            self.asks = None;
+            self.due = now;
+        }
+    }
+
+    /// Answers a peer that wants to know what is missing, where the socket has `room`.
+    pub(super) fn answer(&mut self, now: Instant, room: u32, rtt: &Rtt) {
+        self.due = now;
+        if self.blocked && room == 0 {
+            return;
+        }
+        self.blocked = false;
+        let end = self.highest().max(self.refused);
+        if self.gap.min(self.again) == Instant::NEVER && end > self.held {
+            self.ask(now, self.held, end, rtt);
+        } else {
+            self.ask_if_late(now, rtt);
+        }
+    }
+
+    /// Asks for the gaps between two places with the next packet, which is to go out now.
+    fn ask(&mut self, now: Instant, start: Place, end: Place, rtt: &Rtt) {
+        self.asks = Some(Span { start, end });
+        self.asked_at = now;
+        self.due = now;
+        let wait = rtt.timeout() << self.asked_in_vain.min(10);
+        self.again = now.plus(wait.min(MAX_RTO));
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called, or a packet to be
+    /// sent.
+    pub(super) fn deadline(&self) -> Instant {
+        self.due.min(self.gap).min(self.again).min(self.stalls())
+    }
+
+    /// Returns when it counts as stalled if the device schedules it.
+    fn stalls(&self) -> Instant {
+        self.scheduled
+            .map_or(Instant::NEVER, |since| since.plus(MAX_RTO))
+    }
+
+    /// Returns whether it does not go on although the device schedules it: its sender may be gone.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        now >= self.stalls()
+    }
+
+    /// Asks for what is missing, if it is time.
+    pub(super) fn handle_timeout(&mut self, now: Instant, rtt: &Rtt) {
+        if now >= self.gap {
+            self.gap = Instant::NEVER;
+            let start = match now >= self.again {
+                true => self.held,
+                false => self.asked,
+            };
+            self.ask(now, start, self.overtaken, rtt);
+        } else if now >= self.again {
+            self.asked_in_vain = self.asked_in_vain.saturating_add(1);
+            self.ask(now, self.held, self.asked, rtt);
+        }
+    }
+
+    /// Returns whether the peer may send so much more, if the socket has `room`, that it is worth
+    /// telling: half the room, or if it could send nothing, or has sent in vain.
+    pub(super) fn is_worth_telling(&mut self, now: Instant, room: u32, rtt: &Rtt) -> bool {
+        let blocked = core::mem::take(&mut self.blocked);
+        let end = self.refused.max(self.asked);
+        if blocked && end > self.held && self.state == Receiving::Open {
+            self.ask(now, self.held, end, rtt);
+            return true;
+        }
+        let told = self.limit.saturating_sub(self.held);
+        let free = Place::from(room);
+        self.state == Receiving::Open && free > told && free - told >= (free / 2).max(1)
+    }
+
+    /// Tells `more` of the gaps that are asked for but the first, and returns where that ends.
+    #[inline(never)]
+    fn tell_gaps(&mut self, mut more: impl FnMut(Span)) -> Place {
+        let (mut gap, mut asked) = (self.held, self.asked);
+        if let Some(asks) = self.asks.take() {
+            for missing in self.missing(asks).take(GAPS_AT_ONCE) {
+                asked = asked.max(missing.end);
+                match missing.start == self.held {
+                    true => gap = missing.end,
+                    false => more(missing),
+                }
+            }
+        }
+        self.asked = asked;
+        gap
+    }
+
+    /// Writes what the peer is to know into a packet that goes out now, where the socket has
+    /// `room`. `more` is told the gaps that are asked for and have no place in it.
+    pub(super) fn tell(
+        &mut self,
+        now: Instant,
+        room: u32,
+        flow: &mut Flow,
+        more: impl FnMut(Span),
+    ) {
+        self.limit = self.limit.max(self.held + Place::from(room));
+        self.due = Instant::NEVER;
+        self.unacknowledged = 0;
+        let gap = match self.asks.is_some() {
+            true => self.tell_gaps(more),
+            false => self.held,
+        };
+        let delay = now.since(self.moved) / MICROSECOND;
+        flow.held = self.held as u32;
+        flow.limit = self.limit as u32;
+        flow.granted = self.granted.max(self.held).min(self.limit) as u32;
+        flow.gap = gap as u32;
+        flow.delay = u16::try_from(delay).unwrap_or(u16::MAX);
+        flow.flags.set(Flags::ENDED, self.state == Receiving::Ended);
+        flow.flags
+            .set(Flags::STOPPED, self.state == Receiving::Stopped);
+    }
+}
