@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What reliable.rst says, against what is done: its constants, and the frames of its example.
+//! What reliable.rst and flows.rst say, against what is done: their constants, and the frames of
+//! their examples.
 
 use crate::{
     engine::{
+        connections::Act,
+        host::Bearing,
         limits,
         time::{
             Instant,
@@ -17,14 +20,19 @@ use crate::{
         Reader,
         Wiring, //
     },
+    program::{
+        Exchange,
+        Script, //
+    },
     wire::ETHERTYPE, //
 };
 
-const PAGE: &str = include_str!("../../../Documentation/networking/emt/reliable.rst");
+const RELIABLE: &str = include_str!("../../../Documentation/networking/emt/reliable.rst");
+const FLOWS: &str = include_str!("../../../Documentation/networking/emt/flows.rst");
 
-/// Returns the lines of a section of the page, without its title.
-fn section(title: &str) -> impl Iterator<Item = &'static str> {
-    let (mut lines, mut found) = (PAGE.lines().peekable(), false);
+/// Returns the lines of a section of a page, without its title.
+fn section(page: &'static str, title: &str) -> impl Iterator<Item = &'static str> {
+    let (mut lines, mut found) = (page.lines().peekable(), false);
     while let Some(line) = lines.next() {
         if line == title && lines.peek().is_some_and(|under| under.starts_with("===")) {
             lines.next();
@@ -32,7 +40,7 @@ fn section(title: &str) -> impl Iterator<Item = &'static str> {
             break;
         }
     }
-    assert!(found, "reliable.rst has no section {title}");
+    assert!(found, "the page has no section {title}");
     let mut before = "";
     lines.take_while(move |line| {
         let ended = line.starts_with("===") && line.len() == before.len() && !before.contains("==");
@@ -41,8 +49,8 @@ fn section(title: &str) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// All of limits.rs; a new one has to be put here and into the page.
-const LIMITS: &[(&str, u64)] = &[
+/// Those of limits.rs that reliable.rst has. A new one goes here or below, and into the page.
+const OF_MESSAGES: &[(&str, u64)] = &[
     ("WINDOW", limits::WINDOW as u64),
     ("MIN_SEGMENT", limits::MIN_SEGMENT as u64),
     ("MAX_MESSAGE", limits::MAX_MESSAGE as u64),
@@ -51,6 +59,7 @@ const LIMITS: &[(&str, u64)] = &[
     ("FIRST_RTO", limits::FIRST_RTO),
     ("MIN_RTO", limits::MIN_RTO),
     ("MAX_RTO", limits::MAX_RTO),
+    ("MAX_GREETING", limits::MAX_GREETING),
     ("REORDERING", limits::REORDERING),
     ("QUEUEING", limits::QUEUEING),
     ("LEAST_AGE", limits::LEAST_AGE),
@@ -77,10 +86,23 @@ const LIMITS: &[(&str, u64)] = &[
     ("INCOMING_IDLE", limits::INCOMING_IDLE),
 ];
 
-#[test]
-fn each_constant_is_in_the_page_with_its_value() {
+/// Those that flows.rst has.
+const OF_CONNECTIONS: &[(&str, u64)] = &[
+    ("MAX_CONNECTIONS", limits::MAX_CONNECTIONS as u64),
+    ("RECYCLE_AFTER", limits::RECYCLE_AFTER as u64),
+    ("MAX_HALF_OPEN", limits::MAX_HALF_OPEN as u64),
+    ("ACCEPT_TRIES", limits::ACCEPT_TRIES as u64),
+    ("ACK_BYTES", limits::ACK_BYTES as u64),
+    ("CLOSED_TIME", limits::CLOSED_TIME),
+    ("MORE_TIME", limits::MORE_TIME),
+    ("KEEP_IDLE", limits::KEEP_IDLE),
+    ("ORPHAN_TIME", limits::ORPHAN_TIME),
+];
+
+/// Returns the constants of a page, each with its value.
+fn constants(page: &'static str) -> Vec<(&'static str, u64)> {
     let mut documented = Vec::new();
-    for line in section("Constants") {
+    for line in section(page, "Constants") {
         let mut words = line.split_whitespace();
         let (Some(name), Some(Ok(value))) = (words.next(), words.next().map(str::parse::<u64>))
         else {
@@ -93,10 +115,17 @@ fn each_constant_is_in_the_page_with_its_value() {
         };
         documented.push((name, value * unit));
     }
-    assert_eq!(documented, LIMITS);
+    documented
+}
+
+#[test]
+fn each_constant_is_in_its_page_with_its_value() {
+    assert_eq!(constants(RELIABLE), OF_MESSAGES);
+    assert_eq!(constants(FLOWS), OF_CONNECTIONS);
     let source = include_str!("../../../net/emt/engine/limits.rs");
     let count = source.matches("pub(crate) const ").count();
-    assert_eq!(count, LIMITS.len(), "limits.rs has others");
+    let known = OF_MESSAGES.len() + OF_CONNECTIONS.len();
+    assert_eq!(count, known, "limits.rs has others");
 }
 
 /// Returns the frame that takes a packet from one host to another, with its checksum and padding.
@@ -141,6 +170,23 @@ fn print(frame: &[u8]) -> Vec<String> {
     lines
 }
 
+/// Compares what a page prints with the frames that there were, without the first `skip`.
+fn compare(page: &'static str, net: &Net, skip: usize) {
+    let frames = net
+        .recorded()
+        .skip(skip)
+        .map(|(from, to, packet)| frame(from, to, packet));
+    let expected: Vec<String> = frames.flat_map(|frame| print(&frame)).collect();
+    let page: Vec<&str> = section(page, "A worked exchange")
+        .filter(|line| {
+            line.get(4..11)
+                .is_some_and(|offset| offset.ends_with("   "))
+        })
+        .filter(|line| u16::from_str_radix(&line[4..8], 16).is_ok())
+        .collect();
+    assert!(page == expected, "what happens is\n{}", expected.join("\n"));
+}
+
 #[test]
 fn the_worked_exchange_is_what_happens() {
     let mut net = Net::new(1, 2, Wiring::default());
@@ -151,16 +197,34 @@ fn the_worked_exchange_is_what_happens() {
     net.send(start, 0, 1, 2000, 5);
     net.send(start.plus(10 * MILLISECOND), 0, 1, 2000, 3000);
     net.run(start.plus(20 * MILLISECOND));
-    let frames = net
-        .recorded()
-        .map(|(from, to, packet)| frame(from, to, packet));
-    let expected: Vec<String> = frames.flat_map(|frame| print(&frame)).collect();
-    let page: Vec<&str> = section("A worked exchange")
-        .filter(|line| {
-            line.get(4..11)
-                .is_some_and(|offset| offset.ends_with("   "))
-        })
-        .filter(|line| u16::from_str_radix(&line[4..8], 16).is_ok())
-        .collect();
-    assert!(page == expected, "what happens is\n{}", expected.join("\n"));
+    compare(RELIABLE, &net, 0);
+}
+
+#[test]
+fn the_worked_connection_is_what_happens() {
+    let mut net = Net::new(1, 2, Wiring::default());
+    net.programs.listen(1, 2000, Bearing::Stream, 1, 100_000);
+    net.programs.manner.stay_open = true;
+    let writes = |writes| Script {
+        writes,
+        len: 5,
+        reads: 1_000_000_000,
+        hurries: false,
+    };
+    let exchange = Exchange {
+        client: 0,
+        server: 1,
+        port: 2000,
+        bearing: Bearing::Stream,
+        scripts: [writes(1), writes(0)],
+    };
+    let start = Instant(SECOND);
+    net.exchange(start, exchange);
+    net.run(start.plus(10 * MILLISECOND));
+    net.act_of(0, false, Act::EndSending);
+    net.run(start.plus(20 * MILLISECOND));
+    net.act_of(0, true, Act::Close);
+    net.run(start.plus(30 * MILLISECOND));
+    // The two of the greeting are in the other page.
+    compare(FLOWS, &net, 2);
 }

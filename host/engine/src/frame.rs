@@ -6,7 +6,8 @@ use crate::{
     engine::host::{
         Outbound,
         Packet,
-        Ports, //
+        Ports,
+        Types, //
     },
     error::Refusal,
     wire::{
@@ -15,6 +16,8 @@ use crate::{
             Reset, //
         },
         control::Blocks,
+        cut,
+        flow::Flow,
         reliable::{
             Control,
             Message,
@@ -36,6 +39,7 @@ pub(crate) enum Parsed<'a> {
     Message(Message, Ports, &'a [u8]),
     Segment(Segment, Ports, &'a [u8]),
     Control(Control, Blocks),
+    Flow(Flow, Ports, &'a [u8]),
 }
 
 /// Without payloads, for traces.
@@ -50,6 +54,9 @@ impl fmt::Display for Parsed<'_> {
             Self::Control(control, blocks) => {
                 write!(f, "{control:?} ")?;
                 f.debug_list().entries(blocks.iter()).finish()
+            }
+            Self::Flow(flow, ports, payload) => {
+                write!(f, "{flow:?} {ports:?} {} bytes", payload.len())
             }
         }
     }
@@ -96,6 +103,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Refusal> {
             let blocks = blocks.get(..len).ok_or(Refusal::BadLength)?;
             Parsed::Control(Control::parse(own), Blocks::from_bytes(blocks))
         }
+        Kind::Flow => {
+            let (own, payload) = body(packet)?;
+            let flow = Flow::parse(own).ok_or(Refusal::BadType)?;
+            Parsed::Flow(flow, ports, payload)
+        }
     })
 }
 
@@ -111,12 +123,13 @@ fn assemble(kind: Kind, ports: (u16, u16), own: &[u8], rest: &[u8]) -> Option<Ve
 }
 
 /// Returns the bytes of a packet that the engine sends. `content` writes those of a message from an
-/// offset on.
-pub(crate) fn emit<M: Outbound>(
-    packet: Packet<'_, M>,
-    content: impl Fn(&M, u32, &mut [u8]),
+/// offset on, and `piece` those of a connection's piece.
+pub(crate) fn emit<T: Types>(
+    packet: Packet<'_, T>,
+    content: impl Fn(&T::Outbound, u32, &mut [u8]),
+    piece: impl Fn(&T::Piece, u32, &mut [u8]),
 ) -> Option<Vec<u8>> {
-    let ports = |message: &M| {
+    let ports = |message: &T::Outbound| {
         let Ports {
             source,
             destination,
@@ -139,6 +152,18 @@ pub(crate) fn emit<M: Outbound>(
             content(message, header.offset, &mut payload);
             assemble(Kind::Segment, ports(message), &header.emit(), &payload)
         }
+        Packet::Flow(header, ports, part) => {
+            let payload = match part {
+                None => Vec::new(),
+                Some((bytes, from, to)) => {
+                    let mut payload = vec![0; to.checked_sub(from)? as usize];
+                    piece(bytes, from, &mut payload);
+                    payload
+                }
+            };
+            let ports = (ports.source, ports.destination);
+            assemble(Kind::Flow, ports, &header.emit(), &payload)
+        }
     }
 }
 
@@ -146,8 +171,10 @@ pub(crate) fn emit<M: Outbound>(
 /// each with how far into the first's payload its own begins.
 pub(crate) fn cut(piece: &[u8], each: u32) -> impl Iterator<Item = (u32, Vec<u8>)> + '_ {
     let (headers, payload) = piece.split_first_chunk().expect("the headers of a segment");
+    let last = payload.len().saturating_sub(1) as u32 / each;
     payload.chunks(each as usize).scan(0, move |into, payload| {
-        let headers = Segment::cut(headers, *into, payload.len()).expect("a packet's length");
+        let is_last = *into / each == last;
+        let headers = cut::cut(headers, *into, payload.len(), is_last).expect("a packet's length");
         let packet = (*into, [&headers, payload].concat());
         *into += payload.len() as u32;
         Some(packet)
@@ -173,6 +200,9 @@ pub(crate) fn emit_again(parsed: &Parsed<'_>) -> Option<Vec<u8>> {
                 assert!(known.push(&block), "as many fit as have come");
             }
             assemble(Kind::Control, (0, 0), &control.emit(), known.as_bytes())
+        }
+        Parsed::Flow(flow, ports, payload) => {
+            assemble(Kind::Flow, pair(ports), &flow.emit(), payload)
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
             Blocks,
             MAX_BLOCKS, //
         },
+        cut,
         reliable::{
             Segment,
             SEGMENT_LEN, //
@@ -61,7 +62,7 @@ pub fn parse(bytes: &[u8]) {
     if let (Parsed::Segment(segment, ports, payload), Some(headers)) =
         (&parsed, bytes.first_chunk())
     {
-        cut(headers, segment, *ports, payload);
+        cut_segment(headers, segment, *ports, payload);
     }
     let Some(emitted) = frame::emit_again(&parsed) else {
         panic!("what was parsed fits in a packet: {parsed:?}");
@@ -74,12 +75,12 @@ pub fn parse(bytes: &[u8]) {
 }
 
 /// A packet of the second half of a piece says what the piece does, and where it belongs.
-fn cut(headers: &[u8; SEGMENT_LEN], segment: &Segment, ports: Ports, payload: &[u8]) {
+fn cut_segment(headers: &[u8; SEGMENT_LEN], segment: &Segment, ports: Ports, payload: &[u8]) {
     let (_, rest) = payload.split_at(payload.len() / 2);
     let into = (payload.len() - rest.len()) as u32;
     match (
         segment.offset.checked_add(into),
-        Segment::cut(headers, into, rest.len()),
+        cut::cut(headers, into, rest.len(), true),
     ) {
         (None, cut) => assert_eq!(cut, None),
         (Some(_), None) => panic!("{segment:?} cannot be cut"),
@@ -97,6 +98,11 @@ pub fn hostile(bytes: &[u8]) {
     crate::net::hostile(bytes);
 }
 
+/// As [`hostile`], to who has connections.
+pub fn flows(bytes: &[u8]) {
+    crate::net::hostile_flows(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +110,7 @@ mod tests {
 
     /// A packet that gets past the common header.
     fn packet() -> impl Strategy<Value = Vec<u8>> {
-        let kind = 0..8u8;
+        let kind = 0..9u8;
         let body = prop::collection::vec(any::<u8>(), 0..400);
         (kind, any::<[u8; 4]>(), body, 0..40usize, any::<bool>()).prop_map(
             |(kind, ports, mut body, padding, blocks)| {
@@ -114,6 +120,10 @@ mod tests {
                 } else {
                     ports
                 };
+                // So are the verbs of connections.
+                if let (7, Some(verb)) = (kind, body.get_mut(38)) {
+                    *verb %= 8;
+                }
                 // The kinds of control blocks are few.
                 if blocks {
                     for block in body.iter_mut().skip(24).step_by(16) {
@@ -163,6 +173,13 @@ mod tests {
         fn a_hostile_peer_does_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
             hostile(&bytes);
         }
+
+        #[test]
+        fn a_hostile_peer_of_connections_does_no_harm(
+            bytes in prop::collection::vec(any::<u8>(), 0..3_000),
+        ) {
+            flows(&bytes);
+        }
     }
 
     #[test]
@@ -172,7 +189,7 @@ mod tests {
             test_runner::TestRunner, //
         };
         let mut runner = TestRunner::deterministic();
-        let mut reached = [false; 6];
+        let mut reached = [false; 7];
         for _ in 0..2_000 {
             let bytes = packet().new_tree(&mut runner).unwrap().current();
             match frame::parse(&bytes) {
@@ -182,10 +199,11 @@ mod tests {
                 Ok(Parsed::Message(..)) => reached[3] = true,
                 Ok(Parsed::Segment(..)) => reached[4] = true,
                 Ok(Parsed::Control(_, blocks)) => reached[5] |= !blocks.as_bytes().is_empty(),
+                Ok(Parsed::Flow(..)) => reached[6] = true,
                 Err(_) => {}
             }
         }
-        assert_eq!(reached, [true; 6]);
+        assert_eq!(reached, [true; 7]);
     }
 
     /// Runs a target on every input kept of it.

@@ -27,8 +27,13 @@ mod documented;
 mod frame;
 pub mod fuzz;
 
+#[cfg(test)]
+mod connected;
+#[cfg(test)]
+mod connected_faults;
 mod net;
 #[cfg(test)]
 mod pair;
+mod program;
 #[cfg(test)]
 mod simulation;

@@ -14,10 +14,12 @@ use crate::{
         grants::Grants,
         host::{
             self,
+            Bearing,
             Outcome,
             Packet,
             Ports,
             Progress,
+            Transfer,
             Unwilling, //
         },
         id::Id,
@@ -42,6 +44,13 @@ use crate::{
         self,
         Parsed, //
     },
+    program::{
+        Conn,
+        Embryo,
+        End,
+        Piece,
+        Programs, //
+    },
     wire::{
         association::{
             Epoch,
@@ -52,6 +61,10 @@ use crate::{
             Block,
             Blocks,
             Why, //
+        },
+        flow::{
+            Flags,
+            Number, //
         },
         reliable::{
             Acks,
@@ -106,7 +119,7 @@ fn scramble(value: u64) -> u64 {
 }
 
 /// Writes the bytes that message `number` has from `offset` on.
-fn content(number: u32, offset: u32, bytes: &mut [u8]) {
+pub(crate) fn content(number: u32, offset: u32, bytes: &mut [u8]) {
     let mut at = u64::from(offset);
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -155,6 +168,11 @@ impl host::Outbound for Outbound {
         self.timeout
     }
 
+    fn is_awaited(&self) -> bool {
+        // Of each second one.
+        self.number % 2 == 0
+    }
+
     fn held(&mut self, held: u32) {
         assert!(held <= self.len, "{held} of {} are held", self.len);
         self.held = self.held.max(held);
@@ -168,11 +186,14 @@ pub(crate) struct Chunk {
     start: u32,
     end: u32,
     step: u32,
+    /// Where records end.
+    records: Vec<u32>,
 }
 
 impl Chunk {
     pub(crate) const fn anonymous(len: u32, step: u32) -> Self {
         Self {
+            records: Vec::new(),
             number: None,
             start: 0,
             end: len,
@@ -186,7 +207,12 @@ impl host::Chunk for Chunk {
         (self.end - self.start) as usize
     }
 
-    fn append(&mut self, after: Self) {
+    fn size(&self) -> usize {
+        host::Chunk::len(self) + OVERHEAD as usize
+    }
+
+    fn append(&mut self, mut after: Self) {
+        self.records.append(&mut after.records);
         if self.number.is_none() {
             self.end += after.end - after.start;
             return;
@@ -209,10 +235,13 @@ impl host::Chunk for Chunk {
         KVec::<u8>::with_capacity(1, GFP_ATOMIC).ok()?;
         let middle = self.start + at as u32;
         let end = std::mem::replace(&mut self.end, middle);
+        let first = self.records.partition_point(|record| *record <= middle);
         Some(Self {
+            number: self.number,
             start: middle,
             end,
-            ..*self
+            step: self.step,
+            records: self.records.split_off(first),
         })
     }
 }
@@ -236,6 +265,9 @@ impl host::Types for Types {
     type Outbound = Outbound;
     type Chunk = Chunk;
     type Room = Room;
+    type Piece = Piece;
+    type Embryo = Embryo;
+    type Conn = Conn;
 }
 
 /// What is known of a message.
@@ -387,7 +419,7 @@ impl Frame {
 }
 
 /// What a peer is handed: everything of its host but the peers.
-struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     now: Instant,
     here: usize,
     there: usize,
@@ -398,7 +430,8 @@ struct Surroundings<'a> {
     /// Whether pieces stay whole.
     whole: bool,
     grants: &'a mut Grants<usize>,
-    granted: &'a mut Vec<(usize, Id, u32)>,
+    granted: &'a mut Vec<(usize, Transfer, u64)>,
+    programs: &'a mut Programs,
 }
 
 impl Surroundings<'_> {
@@ -416,7 +449,7 @@ impl host::Host<Types> for Surroundings<'_> {
         self.random.next()
     }
 
-    fn transmit(&mut self, packet: Packet<'_, Outbound>) {
+    fn transmit(&mut self, packet: Packet<'_, Types>) {
         let mut each = None;
         let payload = match &packet {
             Packet::Message(_, message) => Some((message.number, 0)),
@@ -429,11 +462,19 @@ impl host::Host<Types> for Surroundings<'_> {
                 each = (end - offset > step).then_some(step);
                 Some((message.number, *offset))
             }
+            Packet::Flow(flow, _, Some((piece, from, to))) => {
+                let (number, start) = piece.check(flow, *from, *to);
+                let step = host::Piece::segment_len(&**piece).get();
+                each = (to - from > step).then_some(step);
+                Some((number, start))
+            }
             _ => None,
         };
-        let bytes = frame::emit(packet, |message: &Outbound, offset, bytes| {
-            content(message.number, offset, bytes)
-        });
+        let bytes = frame::emit::<Types>(
+            packet,
+            |message, offset, bytes| content(message.number, offset, bytes),
+            |piece, offset, bytes| piece.content(offset, bytes),
+        );
         let Some(bytes) = bytes else {
             panic!("{:?}: a packet that cannot be sent", self.now);
         };
@@ -490,32 +531,114 @@ impl host::Host<Types> for Surroundings<'_> {
         Ok(())
     }
 
-    fn ended(&mut self, message: Outbound, outcome: Outcome) {
+    fn message_ended(&mut self, message: Outbound, outcome: Outcome) {
         self.ledger.end(self.now, message.number, outcome);
     }
 
-    fn progress(&mut self, id: Id, progress: Progress) {
+    fn progress(&mut self, transfer: Transfer, progress: Progress) -> Option<u64> {
+        let (there, mut own) = (self.there, None);
         let granted = &mut *self.granted;
         self.grants
-            .progress(self.there, id, progress, &mut |peer, id, limit| {
-                granted.push((*peer, id, limit))
+            .progress(there, transfer, progress, &mut |who, what, limit| {
+                if *who == there && what == transfer {
+                    own = Some(limit);
+                } else {
+                    granted.push((*who, what, limit));
+                }
+            });
+        own
+    }
+
+    fn stalled(&mut self, transfer: Transfer) {
+        let granted = &mut *self.granted;
+        self.grants
+            .stalled(&self.there, transfer, &mut |who, what, limit| {
+                granted.push((*who, what, limit))
             });
     }
 
-    fn stalled(&mut self, id: Id) {
+    fn settled(&mut self, transfer: Transfer) {
         let granted = &mut *self.granted;
         self.grants
-            .stalled(&self.there, id, &mut |peer, id, limit| {
-                granted.push((*peer, id, limit))
+            .settled(&self.there, transfer, &mut |who, what, limit| {
+                granted.push((*who, what, limit))
             });
     }
 
-    fn settled(&mut self, id: Id) {
-        let granted = &mut *self.granted;
-        self.grants
-            .settled(&self.there, id, &mut |peer, id, limit| {
-                granted.push((*peer, id, limit))
-            });
+    fn admit(&mut self, ports: Ports, bearing: Bearing) -> Result<Embryo, Unwilling> {
+        self.programs.admit(self.here, ports, bearing)
+    }
+
+    fn first_window(&self, embryo: &Embryo) -> u32 {
+        embryo.window()
+    }
+
+    fn establish(
+        &mut self,
+        embryo: &mut Embryo,
+        number: Number,
+        ports: Ports,
+    ) -> Result<Conn, Unwilling> {
+        self.programs
+            .establish(self.here, self.there, embryo, number, ports)
+    }
+
+    fn timeout(&self, _conn: &Conn) -> Nanos {
+        self.programs.manner.timeout.unwrap_or(TIMEOUT)
+    }
+
+    fn coalesces(&self, conn: &Conn) -> bool {
+        conn.borrow().coalesces
+    }
+
+    fn keeps_alive(&self, conn: &Conn) -> bool {
+        conn.borrow().keeps_alive
+    }
+
+    fn window(&self, conn: &Conn) -> u32 {
+        conn.borrow().window()
+    }
+
+    fn memory(&self, conn: &Conn) -> usize {
+        conn.borrow().capacity as usize
+    }
+
+    fn confined(&mut self, conn: &Conn) {
+        self.programs.confined(conn);
+    }
+
+    fn opened(&mut self, conn: &Conn) {
+        self.programs.opened(conn);
+    }
+
+    fn arrived(&mut self, conn: &Conn, chunk: Chunk) -> bool {
+        self.programs.arrived(
+            conn,
+            chunk.number,
+            chunk.start,
+            chunk.end - chunk.start,
+            &chunk.records,
+        )
+    }
+
+    fn ended(&mut self, conn: &Conn) {
+        self.programs.ended(conn);
+    }
+
+    fn stopped(&mut self, conn: &Conn, _lost: bool) {
+        self.programs.stopped(conn);
+    }
+
+    fn sent_all(&mut self, conn: &Conn) {
+        self.programs.sent_all(conn);
+    }
+
+    fn closed(&mut self, conn: Conn) {
+        self.programs.gone(&conn, None);
+    }
+
+    fn broken(&mut self, conn: Conn, outcome: Outcome) {
+        self.programs.gone(&conn, Some(outcome));
     }
 }
 
@@ -616,6 +739,8 @@ enum Event {
         host: usize,
         port: u16,
     },
+    /// A program has its turn.
+    Program(End),
     SetFaults(Faults),
 }
 
@@ -681,7 +806,7 @@ pub(crate) struct Net {
     pub(crate) now: Instant,
     pub(crate) ledger: Ledger,
     pub(crate) counts: Counts,
-    wiring: Wiring,
+    pub(crate) wiring: Wiring,
     faults: Faults,
     random: Random,
     stations: Vec<Station>,
@@ -690,7 +815,9 @@ pub(crate) struct Net {
     order: u64,
     out: Vec<Frame>,
     /// Who may send on, at the host that something happens at.
-    granted: Vec<(usize, Id, u32)>,
+    granted: Vec<(usize, Transfer, u64)>,
+    /// Those that have connections.
+    pub(crate) programs: Programs,
     recorded: Vec<Frame>,
     /// The longest packet that gets through the switch.
     longest: usize,
@@ -725,12 +852,17 @@ impl Net {
             order: 0,
             out: Vec::new(),
             granted: Vec::new(),
+            programs: Programs::default(),
             recorded: Vec::new(),
             longest: usize::MAX,
             hostile: None,
             seen: Epoch::NONE,
             trace: std::env::var_os("EMT_TRACE").is_some(),
         }
+    }
+
+    pub(crate) fn begin(&mut self, at: Instant, end: End) {
+        self.schedule(at, Event::Program(end));
     }
 
     fn schedule(&mut self, at: Instant, event: Event) {
@@ -849,12 +981,15 @@ impl Net {
         }
         let end = self.now.plus(100 * SECOND);
         self.run(end);
+        self.abort_forsaken();
+        self.run(end.plus(100 * SECOND));
         for entry in &self.ledger.entries {
             assert!(
                 entry.lost || entry.outcome.is_some(),
                 "held for ever: {entry:?}"
             );
         }
+        self.programs.check_settled();
         for (host, station) in self.stations.iter().enumerate() {
             for (port, socket) in &station.sockets {
                 assert_eq!(socket.used.get(), 0, "host {host}, port {port} keeps room");
@@ -887,12 +1022,13 @@ impl Net {
             Event::Close { host, port } => {
                 self.stations[host].sockets.remove(&port);
             }
+            Event::Program(end) => self.program(end),
             Event::SetFaults(faults) => self.faults = faults,
         }
     }
 
     /// Calls a peer, and then does what follows.
-    fn with<R>(
+    pub(crate) fn with<R>(
         &mut self,
         host: usize,
         other: usize,
@@ -918,6 +1054,7 @@ impl Net {
             whole: self.wiring.whole,
             grants: &mut station.grants,
             granted: &mut self.granted,
+            programs: &mut self.programs,
         };
         let result = call(&mut known.peer, now, &mut surroundings);
         self.flush(host);
@@ -925,7 +1062,7 @@ impl Net {
     }
 
     /// Sends what may be sent, sets the timer, and tells whoever waits.
-    fn drive(&mut self, host: usize, other: usize) {
+    pub(crate) fn drive(&mut self, host: usize, other: usize) {
         loop {
             if self.stations[host].card > self.now.plus(CARD_QUEUE) {
                 if let Some(known) = self.stations[host].peers.get_mut(&other) {
@@ -957,8 +1094,11 @@ impl Net {
             }
         }
         self.start_reading(host);
-        for (other, id, limit) in mem::take(&mut self.granted) {
-            self.with(host, other, |peer, now, _| peer.grant(now, id, limit));
+        for (end, after) in self.programs.take_due() {
+            self.schedule(self.now.plus(after), Event::Program(end));
+        }
+        for (other, transfer, limit) in mem::take(&mut self.granted) {
+            self.with(host, other, |peer, now, _| peer.grant(now, transfer, limit));
             self.drive(host, other);
         }
     }
@@ -1074,6 +1214,7 @@ impl Net {
                 start,
                 end: start + bytes.len() as u32,
                 step,
+                records: Vec::new(),
             }
         };
         let verdict = self.with(to, from, |peer, now, host| match &parsed {
@@ -1087,9 +1228,21 @@ impl Net {
                 peer.handle_segment(now, segment, *ports, chunk(bytes), host)
             }
             Parsed::Control(control, blocks) => peer.handle_control(now, control, blocks, host),
+            Parsed::Flow(flow, ports, bytes) => {
+                let chunk = (!bytes.is_empty()).then(|| {
+                    let mut chunk = chunk(bytes);
+                    if flow.flags.has(Flags::RECORD) {
+                        chunk.records.push(chunk.end);
+                    }
+                    chunk
+                });
+                peer.handle_flow(now, flow, *ports, chunk, host)
+            }
         });
-        if let (Parsed::Message(_, _, bytes) | Parsed::Segment(_, _, bytes), Verdict::Good) =
-            (&parsed, verdict)
+        if let (
+            Parsed::Message(_, _, bytes) | Parsed::Segment(_, _, bytes) | Parsed::Flow(_, _, bytes),
+            Verdict::Good,
+        ) = (&parsed, verdict)
         {
             if let Some(known) = self.stations[to].peers.get_mut(&from) {
                 known.useful += bytes.len() as u64;
@@ -1195,6 +1348,7 @@ impl Net {
 
     /// A host loses all that it knew, and its programs start anew.
     fn on_restart(&mut self, host: usize) {
+        self.programs.restart(host);
         let station = &mut self.stations[host];
         station.peers.clear();
         station.grants = Grants::new();
@@ -1347,7 +1501,7 @@ impl Net {
                     let id = Id(number(0));
                     let (first, second) =
                         (number(0).wrapping_mul(500), number(0).wrapping_mul(500));
-                    let block = match number(0) % 6 {
+                    let block = match number(0) % 7 {
                         0 => Block::Grant {
                             id,
                             limit: first,
@@ -1367,6 +1521,11 @@ impl Net {
                             port: 7,
                             bytes: first,
                         },
+                        5 => Block::Missing {
+                            number: Number(id.0),
+                            start: first,
+                            end: second,
+                        },
                         _ => Block::Abandon { id },
                     };
                     let _ = blocks.push(&block);
@@ -1382,5 +1541,161 @@ impl Net {
             payload: None,
             each,
         }
+    }
+}
+
+/// As [`hostile`], with packets of connections.
+pub(crate) fn hostile_flows(bytes: &[u8]) {
+    use crate::{
+        engine::{
+            connections::Act,
+            host::Bearing, //
+        },
+        wire::flow::{
+            self,
+            Number,
+            Verb, //
+        },
+    };
+    let mut random = Choices(bytes);
+    let seed = random.below(256);
+    let mut net = Net::new(seed, 2, Wiring::default());
+    net.programs.listen(0, 7, Bearing::Stream, 128, 20_000);
+    net.programs.may_break = true;
+    net.programs.manner.stay_open = true;
+    net.programs.manner.lies = true;
+    net.hostile = Some(1);
+    net.ledger.lies = true;
+    let script = crate::program::Script {
+        writes: 3,
+        len: 30_000,
+        reads: [0, 1_000_000][random.below(2) as usize],
+        hurries: false,
+    };
+    for _ in 0..3 {
+        net.exchange(
+            Instant(SECOND),
+            crate::program::Exchange {
+                client: 0,
+                server: 1,
+                port: 7,
+                bearing: Bearing::Stream,
+                scripts: [script; 2],
+            },
+        );
+    }
+    // An association.
+    net.run(Instant(SECOND + MILLISECOND));
+    let echo = net.seen;
+    let hello = Parsed::Hello(Hello {
+        epoch: Epoch(99),
+        echo,
+    });
+    let frame = |parsed: &Parsed<'_>, each| Frame {
+        from: 1,
+        to: 0,
+        bytes: frame::emit_again(parsed).unwrap_or_default(),
+        payload: None,
+        each,
+    };
+    net.receive(frame(&hello, None));
+    let tag = echo.tag();
+    while !random.0.is_empty() {
+        let mut number = |around: u32| match random.below(10) {
+            0..6 => around.wrapping_add(random.below(4) as u32 * 700),
+            6 => around.wrapping_sub(random.below(3_000) as u32),
+            7 => around.wrapping_add(random.below(100_000) as u32),
+            _ => random.next() as u32,
+        };
+        let (offset, held, limit) = (number(0), number(0), number(50_000));
+        let (granted, gap, queued) = (number(0), number(0), number(0));
+        let verb = match random.below(12) {
+            0 => Verb::OpenStream,
+            1 => Verb::OpenRecords,
+            2 | 3 => Verb::Accept,
+            4 if random.below(8) == 0 => Verb::Refuse,
+            5 if random.below(4) == 0 => Verb::Busy,
+            6 if random.below(8) == 0 => Verb::Abort,
+            _ => Verb::Go,
+        };
+        let slot = random.below(8) as u32;
+        let flow = flow::Flow {
+            tag,
+            to: Number(1 << 18 | slot),
+            from: Number(1 + random.below(2) as u32),
+            offset,
+            held,
+            limit,
+            granted,
+            gap,
+            queued,
+            delay: random.below(3) as u16,
+            verb,
+            flags: flow::Flags(match random.below(3) {
+                0 => random.next() as u8,
+                1 => 1,
+                _ => 0,
+            }),
+        };
+        let payload = vec![0; [0, 0, 1, 700, 1_400][random.below(5) as usize]];
+        let each = (random.below(4) == 0 && payload.len() > 1)
+            .then(|| 1 + random.below(payload.len() as u64) as u32);
+        let ports = Ports {
+            source: 9,
+            destination: 7,
+        };
+        net.receive(frame(&Parsed::Flow(flow, ports, &payload), each));
+        let after = random.below(4) * random.below(4) * MILLISECOND / 2;
+        let now = net.now;
+        net.run(now.plus(after));
+        if random.below(30) == 0 {
+            let exchange = random.below(3) as usize;
+            if net.state_of(exchange, false) != "none" {
+                let act = match random.below(5) {
+                    0 => Act::EndSending,
+                    1 => Act::StopReceiving,
+                    2 => Act::Close,
+                    3 => Act::Read,
+                    _ => Act::Coalesce(false),
+                };
+                net.act_of(exchange, false, act);
+            }
+        }
+    }
+    let now = net.now;
+    net.run(now.plus(200 * SECOND));
+    // Nothing stays of it when the users have gone, and the minute is over for which it is waited.
+    net.programs.abort_all = true;
+    net.abort_forsaken();
+    let now = net.now;
+    net.run(now.plus(200 * SECOND));
+    for known in net.stations[0].peers.values() {
+        assert!(known.peer.is_quiet(), "something stays");
+    }
+}
+
+/// What an input decides; 0 where it has ended.
+struct Choices<'a>(&'a [u8]);
+
+impl Choices<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        *first
+    }
+
+    /// Returns a number below `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        let mut value = u64::from(self.byte());
+        if end > 256 {
+            value = value << 16 | u64::from(self.byte()) << 8 | u64::from(self.byte());
+        }
+        value % end.max(1)
+    }
+
+    fn next(&mut self) -> u64 {
+        (0..8).fold(0, |value, _| value << 8 | u64::from(self.byte()))
     }
 }

@@ -102,6 +102,29 @@ fn where_nothing_is_lost_nothing_is_sent_twice() {
     assert!(net.counts.frames < u64::from(4 * COUNT), "{:?}", net.counts);
 }
 
+/// Who cannot send more before a long message is delivered is told of that at once.
+#[test]
+fn a_long_message_that_is_waited_for_is_acknowledged_at_once() {
+    let mut net = hosts(5, 2, Wiring::default());
+    let flow = Flow {
+        from: 0,
+        to: 1,
+        port: PORT,
+        len: 100_000,
+        left: 2,
+    };
+    net.flow(START, flow, 1);
+    net.settle();
+    all_delivered(&net);
+    // The first is one that is waited for, see `is_awaited`; 100,000 bytes take 80 us.
+    let [first, second] = &net.ledger.entries[..] else {
+        panic!("{:?}", net.ledger.entries);
+    };
+    let delivered = first.delivered.unwrap();
+    let idle = second.submitted.since(delivered);
+    assert!(idle < 20 * MICROSECOND, "{idle} ns");
+}
+
 /// A long message whose beginning is lost is sent again although short ones are answered all the
 /// time.
 #[test]

@@ -9,6 +9,7 @@ use super::{
 };
 use core::{
     fmt,
+    mem::MaybeUninit,
     ops::{
         Deref,
         DerefMut, //
@@ -26,9 +27,21 @@ impl<T> KBox<T> {
         Ok(Self(Box::new(value)))
     }
 
+    /// Returns new memory without a value.
+    pub fn new_uninit(flags: Flags) -> Result<KBox<MaybeUninit<T>>, AllocError> {
+        KBox::new(MaybeUninit::uninit(), flags)
+    }
+
     /// Takes the value out.
     pub fn into_inner(this: Self) -> T {
         *this.0
+    }
+}
+
+impl<T> KBox<MaybeUninit<T>> {
+    /// Moves `value` there. In the kernel, into that same memory.
+    pub fn write(_this: Self, value: T) -> KBox<T> {
+        KBox(Box::new(value))
     }
 }
 
