@@ -5,7 +5,6 @@
 #include <sys/ioctl.h>
 #include <sys/time.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #include <linux/sockios.h>
 
@@ -334,14 +333,6 @@ TEST_F(io, receiving_into_unmapped_memory_loses_the_datagram)
 	EXPECT_ERRNO(EFAULT, recvfrom(self->b, buf, sizeof(buf), 0, UNMAPPED, &len));
 	EXPECT_EQ(-EAGAIN, emt_recv(self->b, buf, sizeof(buf), MSG_DONTWAIT));
 	EXPECT_EQ(true, crosses(self->a, self->b, 100));
-}
-
-static double seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
 TEST_F(io, receiving_gives_up_after_its_timeout)

@@ -105,6 +105,44 @@ static void stay_on_this_cpu(void)
 		die("sched_setaffinity");
 }
 
+void use_all_cpus(void)
+{
+	cpu_set_t set;
+
+	memset(&set, 0xff, sizeof(set));
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("sched_setaffinity");
+}
+
+/* Has the host's device carry EMT, or what takes its place. */
+static void device_enable(const struct host *h)
+{
+	char command[64];
+
+	switch (CONN_FAMILY) {
+	case AF_EMT:
+		errno = emt_enable(h->ctl, h->ifindex);
+		if (errno)
+			die("SIOCEMTENABLE of a host's device");
+		break;
+	case AF_INET:
+		netns_enter(h->netns);
+		snprintf(command, sizeof(command), "ip addr add 10.0.%d.%d/8 dev " EMT_DEV,
+			 h->mac[4], h->mac[5]);
+		if (system(command))
+			die("%s", command);
+		break;
+	}
+}
+
+double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
 void host_new(struct host *h)
 {
 	stay_on_this_cpu();
@@ -113,7 +151,7 @@ void host_new(struct host *h)
 	netns_enter(h->netns);
 	link_up("lo", true);
 	h->ctl = socket(AF_EMT, SOCK_DGRAM, 0);
-	if (h->ctl < 0)
+	if (h->ctl < 0 && conn_family == AF_EMT)
 		die("socket(AF_EMT, SOCK_DGRAM, 0)");
 }
 
@@ -144,11 +182,8 @@ void hosts_enabled(struct host h[2], unsigned int mtu)
 	int i;
 
 	hosts_new(h, mtu);
-	for (i = 0; i < 2; i++) {
-		errno = emt_enable(h[i].ctl, h[i].ifindex);
-		if (errno)
-			die("SIOCEMTENABLE of host %d's device", i);
-	}
+	for (i = 0; i < 2; i++)
+		device_enable(&h[i]);
 }
 
 void hub_new(struct host *hub)
@@ -161,9 +196,7 @@ void hub_new(struct host *hub)
 	link_up(EMT_DEV, true);
 	memcpy(hub->mac, mac, ETH_ALEN);
 	hub->ifindex = link_index(EMT_DEV);
-	errno = emt_enable(hub->ctl, hub->ifindex);
-	if (errno)
-		die("SIOCEMTENABLE of the bridge");
+	device_enable(hub);
 }
 
 void hub_join(const struct host *hub, struct host *h, int number)
@@ -184,9 +217,7 @@ void hub_join(const struct host *hub, struct host *h, int number)
 	h->ifindex = link_index(EMT_DEV);
 	link_up(EMT_DEV, true);
 	link_wait(EMT_DEV);
-	errno = emt_enable(h->ctl, h->ifindex);
-	if (errno)
-		die("SIOCEMTENABLE of host %d's device", number);
+	device_enable(h);
 }
 
 void host_free(struct host *h)

@@ -31,6 +31,12 @@
 #define ETH_P_EMT	0x88B5
 #endif
 
+/* What the tests of connections run on, see emt_conn.h. */
+#ifndef CONN_FAMILY
+#define CONN_FAMILY	AF_EMT
+#endif
+enum { conn_family = CONN_FAMILY };
+
 /* How long anything that must happen may take, on an emulated debug kernel. */
 #define EMT_WAIT_S	30
 
@@ -86,8 +92,14 @@ int netns_self(void);
 int netns_new(void);
 void netns_enter(int netns);
 
+/* The time since some moment in the past. */
+double seconds(void);
+
 /* A namespace with its loopback up and nothing else. */
 void host_new(struct host *h);
+
+/* Hosts keep to one CPU, for the sake of order; this is for who wants races. */
+void use_all_cpus(void);
 
 /* Two of them, joined by EMT_DEV, which is up and not enabled. */
 void hosts_new(struct host h[2], unsigned int mtu);

@@ -10,6 +10,20 @@
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	180
 
+/* An emulated machine, say: what only has more of the same does with less, as in netdev's CI. */
+static inline bool machine_slow(void)
+{
+	const char *slow = getenv("KSFT_MACHINE_SLOW");
+
+	return slow && !strcmp(slow, "yes");
+}
+
+/* @count, or that part of it on a slow machine. */
+static inline int as_many(int count, int part)
+{
+	return machine_slow() ? count / part : count;
+}
+
 /* The first line of a fixture's set-up. */
 #define REQUIRE_EMT()							\
 	do {								\

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/sockios.h>
@@ -27,14 +26,6 @@ static const char usage[] =
 struct head {
 	uint64_t offset, total;	/* big endian */
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
 
 static void receive(int port, const char *name)
 {
@@ -54,7 +45,7 @@ static void receive(int port, const char *name)
 		if (got < (int)sizeof(head))
 			die("receive: %s", strerror(-got));
 		if (!messages)
-			start = now();
+			start = seconds();
 		memcpy(&head, buf, sizeof(head));
 		total = be64toh(head.total);
 		got -= sizeof(head);
@@ -63,7 +54,7 @@ static void receive(int port, const char *name)
 		arrived += got;
 	}
 	printf("%llu bytes in %u messages, %.1f Mbit/s\n", arrived, messages,
-	       arrived * 8 / (now() - start) / 1e6);
+	       arrived * 8 / (seconds() - start) / 1e6);
 }
 
 static void send_file(const char *dev, const char *mac_text, int port, const char *name)

@@ -1,302 +1,430 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Round trips between two hosts, and messages one way, for EMT and for what
- * else a program could use on the same wire. Prints nanoseconds for each; on an
- * emulator whose clock counts instructions, that is instructions.
+ * What round trips between two hosts cost, messages one way, and connections,
+ * for EMT and for what else a program could use on the same wire. Prints
+ * nanoseconds for each; on an emulator whose clock counts instructions, that is
+ * instructions. Beside them is how many frames the hosts gave to the wire, which
+ * shows who went another way, and for how much of the time neither ran, which is
+ * waiting and not work.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <linux/if_packet.h>
-#include <linux/tipc.h>
-
-#include "emt_lib.h"
+#include "emt_family.h"
 
 #define WARMUP	200
-#define PORT	2000
-/* A local experimental EtherType that nothing else on the wire uses. */
-#define ETH_P_PLAIN	0x88B6
-#define TIPC_SERVICE	4711
+/* Sockets that send to one. */
+#define PEERS	64
+/* Messages that any socket has room for, so that who would lose some does not. */
+#define BURST	64
 
-static struct host hosts[2];
-
-/*
- * A pair of sockets of which each can send to the other.
- * @open: makes both; false, after saying why: this kernel or machine cannot
- * @to: where socket @side sends to, if it is not connected
- * @most: bytes of the longest message, 0 for no limit
- * @lossless: nothing is lost when the receiver is slow
+/**
+ * struct run - a measurement under way
+ * @f: what is measured
+ * @end: the sockets of the hosts
+ * @peer: of the second host, if there are many
+ * @accepted: what is waited for with these; -1: @end[0] alone receives from all
+ * @token: a pipe by which side 0 tells how far it is
+ * @paced: messages go out in bursts
+ * @len: bytes of a message
  */
-struct family {
-	const char *name;
-	bool (*open)(struct family *f, int fd[2]);
-	size_t most;
-	bool lossless;
-	struct sockaddr_storage to[2];
-	socklen_t to_len;
+struct run {
+	const struct family *f;
+	struct end end[2];
+	struct end peer[PEERS];
+	int accepted;
+	int token[2];
+	bool paced;
+	size_t len;
 };
 
-static bool open_emt_of(struct family *f, int type, int fd[2])
+static bool two_cpus;
+
+static void put(const struct run *r, const struct end *end, char *buf, int number)
 {
-	struct timeval forever = {};
-	int side;
+	const struct sockaddr *to = end->to_len ? &end->to.sa : NULL;
 
-	f->to_len = 0;
-	for (side = 0; side < 2; side++) {
-		struct sockaddr_emt peer = emt_addr(hosts[side].ifindex, hosts[!side].mac, PORT);
-
-		fd[side] = emt_bound_of(&hosts[side], type, 0, PORT);
-		/* As the others: a time limit, which tests have, costs a timer for each wait. */
-		if (setsockopt(fd[side], SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever)))
-			die("SO_RCVTIMEO");
-		if (emt_connect(fd[side], &peer))
-			die("connect of AF_EMT");
-	}
-	return true;
+	buf[0] = number;
+	if (sendto(end->fd, buf, r->len, 0, to, end->to_len) != r->len)
+		die("%s: send", r->f->name);
 }
 
-static bool open_dgram(struct family *f, int fd[2])
+/* The next message, whole; its number. */
+static unsigned char take(const struct run *r, int fd, char *buf)
 {
-	return open_emt_of(f, SOCK_DGRAM, fd);
+	ssize_t got = 0, n;
+
+	/* A stream may bring it in pieces. */
+	do {
+		n = recv(fd, buf + got, r->len - got, r->f->listens ? MSG_WAITALL : 0);
+		if (n <= 0)
+			die("%s: receive", r->f->name);
+		got += n;
+	} while (got < r->len && r->f->listens);
+	if (got != r->len)
+		die("%s: received %zd bytes of %zu", r->f->name, got, r->len);
+	return buf[0];
 }
 
-static bool open_rdm(struct family *f, int fd[2])
+/* What was sent has come: nothing else, nothing twice, in order unless none is promised. */
+static void check(const struct run *r, unsigned char number, int wanted, int *apart)
 {
-	return open_emt_of(f, SOCK_RDM, fd);
+	*apart += number - (unsigned char)wanted;
+	if (*apart && !r->f->unordered)
+		die("%s: received message %d for %d", r->f->name, number, (unsigned char)wanted);
 }
 
-static struct sockaddr_in ip_addr(int side)
+/* Side 1 waits until side 0 has come to the same place. */
+static void meet(const struct run *r, int side)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	char token = 0;
 
-	addr.sin_addr.s_addr = htonl(0x0a000001 + side);
-	return addr;
+	if (side ? read(r->token[0], &token, 1) != 1 : write(r->token[1], &token, 1) != 1)
+		die("%s: the other side has ended", r->f->name);
 }
 
-static int ip_socket(int side, int type)
+/* After each burst the sender waits until the receiver has all of it. */
+static void pace(const struct run *r, int side, int i)
 {
-	struct sockaddr_in own = ip_addr(side);
-	int fd, on = 1;
-
-	netns_enter(hosts[side].netns);
-	fd = socket(AF_INET, type, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    bind(fd, (void *)&own, sizeof(own)))
-		die("a socket for IP");
-	return fd;
+	if (i % BURST == BURST - 1)
+		meet(r, side);
 }
 
-static bool open_udp(struct family *f, int fd[2])
+static void round_trips(const struct run *r, int side, char *buf, int count)
 {
-	int side;
+	int apart = 0;
 
-	f->to_len = 0;
-	for (side = 0; side < 2; side++) {
-		struct sockaddr_in peer = ip_addr(!side);
-
-		fd[side] = ip_socket(side, SOCK_DGRAM);
-		if (connect(fd[side], (void *)&peer, sizeof(peer)))
-			die("connect of UDP");
-	}
-	return true;
-}
-
-static bool open_tcp(struct family *f, int fd[2])
-{
-	struct sockaddr_in peer = ip_addr(0);
-	int listener = ip_socket(0, SOCK_STREAM), side, on = 1;
-
-	f->to_len = 0;
-	fd[1] = ip_socket(1, SOCK_STREAM);
-	if (listen(listener, 1) || connect(fd[1], (void *)&peer, sizeof(peer)))
-		die("connect of TCP");
-	fd[0] = accept(listener, NULL, NULL);
-	for (side = 0; side < 2; side++)
-		if (setsockopt(fd[side], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)))
-			die("TCP_NODELAY");
-	close(listener);
-	return true;
-}
-
-static bool open_packet(struct family *f, int fd[2])
-{
-	int side;
-
-	for (side = 0; side < 2; side++) {
-		struct sockaddr_ll addr = {
-			.sll_family = AF_PACKET,
-			.sll_protocol = htons(ETH_P_PLAIN),
-			.sll_ifindex = hosts[side].ifindex,
-			.sll_halen = ETH_ALEN,
-		};
-
-		netns_enter(hosts[side].netns);
-		fd[side] = socket(AF_PACKET, SOCK_DGRAM, 0);
-		if (fd[side] < 0 || bind(fd[side], (void *)&addr, sizeof(addr)))
-			die("AF_PACKET");
-		memcpy(addr.sll_addr, hosts[!side].mac, ETH_ALEN);
-		memcpy(&f->to[side], &addr, sizeof(addr));
-	}
-	f->to_len = sizeof(struct sockaddr_ll);
-	return true;
-}
-
-/* Two nodes of a TIPC cluster on the same wire. */
-static bool open_tipc(struct family *f, int fd[2])
-{
-	char buf[8];
-	int side, i;
-
-	for (side = 0; side < 2; side++) {
-		struct sockaddr_tipc own = {
-			.family = AF_TIPC,
-			.addrtype = TIPC_SERVICE_RANGE,
-			.scope = TIPC_CLUSTER_SCOPE,
-			.addr.nameseq = { TIPC_SERVICE, side, side },
-		}, peer = {
-			.family = AF_TIPC,
-			.addrtype = TIPC_SERVICE_ADDR,
-			.addr.name.name = { TIPC_SERVICE, !side },
-		};
-
-		netns_enter(hosts[side].netns);
-		fd[side] = socket(AF_TIPC, SOCK_RDM, 0);
-		if (fd[side] < 0 || system("command -v tipc >/dev/null")) {
-			printf("%-12s # SKIP no CONFIG_TIPC, or no tipc (iproute2)\n", f->name);
-			return false;
-		}
-		if (system("tipc bearer enable media eth device " EMT_DEV) ||
-		    bind(fd[side], (void *)&own, sizeof(own)))
-			die("a TIPC node");
-		memcpy(&f->to[side], &peer, sizeof(peer));
-	}
-	f->to_len = sizeof(struct sockaddr_tipc);
-	/* Until the nodes have found each other and told of their services. */
-	for (i = 0; i < 300; i++) {
-		if (sendto(fd[0], "x", 1, 0, (void *)&f->to[0], f->to_len) == 1 &&
-		    sendto(fd[1], "x", 1, 0, (void *)&f->to[1], f->to_len) == 1)
-			break;
-		usleep(100000);
-	}
-	usleep(500000);
-	for (side = 0; side < 2; side++)
-		while (recv(fd[side], buf, sizeof(buf), MSG_DONTWAIT) >= 0)
-			;
-	return true;
-}
-
-static void put(struct family *f, int fd, int side, const char *buf, size_t len)
-{
-	const struct sockaddr *to = f->to_len ? (const void *)&f->to[side] : NULL;
-
-	if (sendto(fd, buf, len, 0, to, f->to_len) != len)
-		die("%s: send: %s", f->name, strerror(errno));
-}
-
-static void take(struct family *f, int fd, char *buf, size_t len)
-{
-	/* A stream may bring it in pieces, and waits for all of it. */
-	if (recv(fd, buf, len, f->open == open_tcp ? MSG_WAITALL : 0) != len)
-		die("%s: receive: %s", f->name, strerror(errno));
-}
-
-static void exchange(struct family *f, const int fd[2], int side, size_t len, int rounds)
-{
-	char *buf = calloc(1, len);
-
-	for (int i = 0; i < rounds; i++) {
+	for (int i = 0; i < count; i++) {
 		if (!side)
-			put(f, fd[0], 0, buf, len);
-		take(f, fd[side], buf, len);
+			put(r, &r->end[0], buf, i);
+		check(r, take(r, r->end[side].fd, buf), i, &apart);
 		if (side)
-			put(f, fd[1], 1, buf, len);
+			put(r, &r->end[1], buf, i);
 	}
-	free(buf);
+	if (apart)
+		die("%s: messages were lost, or came twice", r->f->name);
 }
 
-static void stream(struct family *f, const int fd[2], int side, size_t len, int count)
+static void one_way(const struct run *r, int side, char *buf, int count)
 {
-	char *buf = calloc(1, len);
+	int apart = 0;
 
 	for (int i = 0; i < count; i++) {
 		if (side)
-			put(f, fd[1], 1, buf, len);
+			put(r, &r->end[1], buf, i);
 		else
-			take(f, fd[0], buf, len);
+			check(r, take(r, r->end[0].fd, buf), i, &apart);
+		if (r->paced)
+			pace(r, side, i);
 	}
-	free(buf);
+	if (apart)
+		die("%s: messages were lost, or came twice", r->f->name);
 }
 
-static double now(void)
+/* Of many: each sends one message, again and again; the order of arrival is not said. */
+static void many_to_one(const struct run *r, int side, char *buf, int count)
+{
+	struct epoll_event ready[PEERS];
+	int i, n, taken = 0;
+
+	for (i = 0; side && i < count; i++) {
+		put(r, &r->peer[i % PEERS], buf, 0);
+		pace(r, side, i);
+	}
+	while (!side && taken < count) {
+		n = 1;
+		if (r->accepted >= 0)
+			n = epoll_wait(r->accepted, ready, PEERS, -1);
+		if (n < 0)
+			die("epoll_wait");
+		for (i = 0; i < n; i++) {
+			take(r, r->accepted < 0 ? r->end[0].fd : ready[i].data.fd, buf);
+			pace(r, side, taken++);
+		}
+	}
+}
+
+/* Side 1 connects, side 0 accepts and closes, which side 1 waits for to close as well. */
+static void connects(const struct run *r, int side, char *buf, int count)
+{
+	struct place at = { .f = r->f, .far = true };
+	union address to;
+	socklen_t to_len = r->f->address(&at, &to);
+	int fd;
+
+	for (int i = 0; i < count; i++) {
+		fd = side ? family_socket(r->f) : accept(r->end[0].fd, NULL, NULL);
+		if (fd < 0)
+			die("%s: accept", r->f->name);
+		if (side && connect(fd, &to.sa, to_len))
+			die("%s: connect", r->f->name);
+		/* TIPC has no other word for the end. */
+		if (side && recv(fd, buf, 1, 0) != 0 &&
+		    (errno != ECONNRESET || r->f->domain != AF_TIPC))
+			die("%s: no end of a connection", r->f->name);
+		close(fd);
+	}
+}
+
+/* What is measured, and how it is asked for. */
+enum mode { ROUND_TRIPS, ONE_WAY, BULK, CONNECTS, MANY_TO_ONE };
+
+static const struct {
+	const char *name;
+	void (*run)(const struct run *r, int side, char *buf, int count);
+	size_t len;
+} modes[] = {
+	[ROUND_TRIPS] = { "roundtrip", round_trips, 100 },
+	[ONE_WAY] = { "oneway", one_way, 100 },
+	[BULK] = { "bulk", one_way, 65536 },
+	[CONNECTS] = { "connects", connects, 1 },
+	[MANY_TO_ONE] = { "peers", many_to_one, 100 },
+};
+
+/* NULL, or why this family cannot be measured so. */
+static const char *unfit(const struct family *f, enum mode how, size_t len)
+{
+	static char why[64];
+
+	if (how == BULK && f->lossy)
+		return "loses what the receiver has no room for";
+	if (how == CONNECTS && !f->listens)
+		return "has no connections";
+	if (!f->most || len <= f->most)
+		return family_missing(f);
+	snprintf(why, sizeof(why), "a message has at most %zu bytes", f->most);
+	return why;
+}
+
+/* PEERS sockets of one host that reach one of the other, or a connection for each. */
+static void gather(struct run *r)
+{
+	struct epoll_event in = { .events = EPOLLIN };
+	int i;
+
+	r->end[0].fd = family_bound(r->f, 0, 0);
+	r->accepted = -1;
+	if (r->f->listens)
+		r->accepted = epoll_create1(0);
+	for (i = 0; i < PEERS; i++) {
+		if (!r->f->listens) {
+			r->peer[i].fd = family_bound(r->f, 1, 1 + i);
+			family_reach(r->f, &r->peer[i], 1, 0);
+			continue;
+		}
+		in.data.fd = family_join(r->f, r->end[0].fd, &r->peer[i]);
+		if (epoll_ctl(r->accepted, EPOLL_CTL_ADD, in.data.fd, &in))
+			die("epoll_ctl");
+	}
+}
+
+static void prepare(struct run *r, enum mode how)
+{
+	if (pipe(r->token))
+		die("pipe");
+	if (how == MANY_TO_ONE) {
+		gather(r);
+	} else if (how == CONNECTS) {
+		/* The first connection shows that the listener can be reached. */
+		r->end[0].fd = family_bound(r->f, 0, 0);
+		close(family_join(r->f, r->end[0].fd, &r->end[1]));
+		close(r->end[1].fd);
+	} else {
+		family_pair(r->f, r->end);
+	}
+}
+
+static double clock_now(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	if (clock_gettime(clock, &t))
+		die("a clock");
 	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-static void measure(struct family *f, bool one_way, size_t len, int rounds)
+/* How long this process and that one have had a CPU. */
+static double busy(pid_t other)
 {
-	void (*run)(struct family *f, const int fd[2], int side, size_t len, int rounds) =
-		one_way ? stream : exchange;
-	double start;
-	pid_t child;
-	int fd[2];
+	clockid_t clock;
 
-	if ((f->most && len > f->most) || (one_way && !f->lossless) || !f->open(f, fd))
-		return;
+	if (clock_getcpuclockid(other, &clock))
+		die("the clock of another process");
+	return clock_now(CLOCK_PROCESS_CPUTIME_ID) + clock_now(clock);
+}
+
+/* Frames that both hosts have given to the wire so far. */
+static unsigned long long wire_frames(void)
+{
+	unsigned long long sum = 0, frames;
+	char line[512];
+	FILE *file;
+
+	for (int side = 0; side < 2; side++) {
+		netns_enter(hosts[side].netns);
+		file = fopen("/proc/thread-self/net/dev", "r");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, " " EMT_DEV ": %*u %*u %*u %*u %*u %*u %*u %*u %*u %llu",
+				   &frames) == 1)
+				sum += frames;
+		if (!file || fclose(file))
+			die("/proc/net/dev");
+	}
+	return sum;
+}
+
+static void use_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("there is no CPU %d", cpu);
+}
+
+/*
+ * Tells an emulator that watches where instructions go, by one that does nothing,
+ * that what is measured begins or ends.
+ */
+static void mark(bool begin)
+{
+#ifdef __x86_64__
+	if (begin)
+		asm volatile(".byte 0x0f, 0x1f, 0x84, 0x00, 'E', 'M', 'T', 1" ::: "memory");
+	else
+		asm volatile(".byte 0x0f, 0x1f, 0x84, 0x00, 'E', 'M', 'T', 0" ::: "memory");
+#endif
+}
+
+/* In a process of its own, since what is open when a family has been measured ends with it. */
+static void measure(const struct family *f, enum mode how, size_t len, int count)
+{
+	static struct run r;
+	int warmup = count < WARMUP ? count : WARMUP, status;
+	unsigned long long frames;
+	char *buf = calloc(1, len);
+	double start, took, ran;
+	pid_t child;
+
+	/* Whole bursts. */
+	if (how == MANY_TO_ONE || how == ONE_WAY) {
+		warmup = (warmup + BURST - 1) / BURST * BURST;
+		count = (count + BURST - 1) / BURST * BURST;
+	}
+	r = (struct run){ .f = f, .len = len };
+	/* Where the receiver's room does not stop the sender; in bulk that is what is measured. */
+	r.paced = how == ONE_WAY && (f->lossy || f->unordered);
+	prepare(&r, how);
+	/* What the one before has left is taken away by then, not while the clock runs. */
+	usleep(500000);
 	child = fork();
 	if (child < 0)
-		die("fork: %s", strerror(errno));
+		die("fork");
+	if (two_cpus)
+		use_cpu(!child);
 	if (!child) {
-		run(f, fd, 1, len, WARMUP);
-		run(f, fd, 1, len, rounds);
+		modes[how].run(&r, 1, buf, warmup);
+		meet(&r, 1);
+		modes[how].run(&r, 1, buf, count);
+		meet(&r, 1);
 		_exit(0);
 	}
-	run(f, fd, 0, len, WARMUP);
-	start = now();
-	run(f, fd, 0, len, rounds);
-	printf("%-12s %7zu B  %9.0f ns\n", f->name, len, (now() - start) / rounds);
+	modes[how].run(&r, 0, buf, warmup);
+	frames = wire_frames();
+	ran = busy(child);
+	mark(true);
+	start = clock_now(CLOCK_MONOTONIC);
+	meet(&r, 0);
+	modes[how].run(&r, 0, buf, count);
+	took = clock_now(CLOCK_MONOTONIC) - start;
+	mark(false);
+	ran = busy(child) - ran;
+	frames = wire_frames() - frames;
+	meet(&r, 0);
+	if (waitpid(child, &status, 0) != child || status)
+		die("%s: the sender has failed", f->name);
+	printf("%-12s %6zu B %12.1f ns %8.2f frames %6.1f%% idle\n", f->name, len, took / count,
+	       (double)frames / count, 100 * (1 - ran / took / (1 + two_cpus)));
+}
+
+/* True if it was measured, or there is a reason why it cannot be, which is printed. */
+static bool measure_apart(const struct family *f, enum mode how, size_t len, int count)
+{
+	const char *why = unfit(f, how, len);
+	int status;
+	pid_t pid;
+
+	if (why)
+		printf("%-12s %6zu B            - # %s\n", f->name, len, why);
 	fflush(stdout);
-	waitpid(child, NULL, 0);
-	close(fd[0]);
-	close(fd[1]);
+	if (why)
+		return true;
+	pid = fork();
+	if (!pid) {
+		/* A peer that died leaves us waiting for it. */
+		alarm(240);
+		measure(f, how, len, count);
+		exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		die("fork");
+	if (status)
+		printf("%-12s %6zu B FAILED\n", f->name, len);
+	return !status;
+}
+
+static bool wanted(const struct family *f, char **names, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!strcmp(f->name, names[i]))
+			return true;
+	return count <= 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct family families[] = {
-		{ .name = "AF_PACKET", .open = open_packet, .most = 1500 },
-		{ .name = "UDP", .open = open_udp, .most = 65507 },
-		{ .name = "EMT dgram", .open = open_dgram, .most = EMT_MAX_DGRAM(1500) },
-		{ .name = "TCP", .open = open_tcp, .lossless = true },
-		{ .name = "EMT RDM", .open = open_rdm, .lossless = true },
-		{ .name = "TIPC RDM", .open = open_tipc, .most = 66000, .lossless = true },
-	};
-	bool one_way = argc > 1 && !strcmp(argv[1], "oneway");
-	size_t len;
-	int rounds, i, side;
+	enum mode how = ROUND_TRIPS;
+	int rounds, i, side, seen = 0;
 	char command[64];
+	bool good = true;
+	size_t len;
 
-	argv += one_way;
-	argc -= one_way;
-	len = argc > 1 ? strtoul(argv[1], NULL, 0) : 100;
+	if (argc > 1 && !strcmp(argv[1], "-2")) {
+		two_cpus = true;
+		argv++;
+		argc--;
+	}
+	for (i = 0; i < ARRAY_SIZE(modes) && argc > 1; i++) {
+		if (strcmp(argv[1], modes[i].name))
+			continue;
+		how = i;
+		argv++;
+		argc--;
+		break;
+	}
+	len = argc > 1 ? strtoul(argv[1], NULL, 0) : modes[how].len;
 	rounds = argc > 2 ? atoi(argv[2]) : 2000;
-	if (!len || rounds < 1) {
-		fprintf(stderr, "usage: emtrtt [oneway] [BYTES [ROUNDS [FAMILY]]]\n");
+	for (i = 0; i < nr_families; i++)
+		seen += wanted(&families[i], argv + 3, argc - 3);
+	if (!len || rounds < 1 || (argc > 3 && seen != argc - 3)) {
+		fprintf(stderr, "usage: emtrtt [-2] [MODE] [BYTES [ROUNDS [FAMILY...]]]\n"
+			"  -2     the two hosts on a CPU each\n"
+			"  MODE   roundtrip, oneway, bulk, connects or peers (%d of them to one)\n"
+			"  FAMILY", PEERS);
+		for (i = 0; i < nr_families; i++)
+			fprintf(stderr, "%s \"%s\"", i ? "," : "", families[i].name);
+		fprintf(stderr, "\n");
 		return 2;
 	}
-	/* A peer that died leaves us waiting for it. */
-	alarm(240);
 	hosts_enabled(hosts, 1500);
 	for (side = 0; side < 2; side++) {
 		netns_enter(hosts[side].netns);
@@ -305,8 +433,8 @@ int main(int argc, char **argv)
 		if (system(command))
 			die("%s failed", command);
 	}
-	for (i = 0; i < ARRAY_SIZE(families); i++)
-		if (argc <= 3 || !strcmp(argv[3], families[i].name))
-			measure(&families[i], one_way, len, rounds);
-	return 0;
+	for (i = 0; i < nr_families; i++)
+		if (wanted(&families[i], argv + 3, argc - 3))
+			good &= measure_apart(&families[i], how, len, rounds);
+	return !good;
 }

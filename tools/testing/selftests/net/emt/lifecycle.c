@@ -34,16 +34,6 @@ FIXTURE_TEARDOWN(lifecycle)
 	close(self->home);
 }
 
-/* The hosts keep to one CPU, for the sake of order; here races are wanted. */
-static void use_all_cpus(void)
-{
-	cpu_set_t set;
-
-	memset(&set, 0xff, sizeof(set));
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("sched_setaffinity");
-}
-
 /* Starts to write frames for host 0 from host 1, and waits until some came. */
 static pid_t load_start(struct host h[2])
 {

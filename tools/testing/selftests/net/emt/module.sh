@@ -6,6 +6,7 @@
 source "$(dirname "$(readlink -f "$0")")/emt_lib.sh"
 : "${MODPROBE:=modprobe}"
 ROUNDS=10
+[ "$KSFT_MACHINE_SLOW" != yes ] || ROUNDS=4
 
 [ -e /proc/net/protocols ] || skip_all "needs /proc"
 require rmmod

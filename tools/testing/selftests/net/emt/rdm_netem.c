@@ -15,7 +15,9 @@
 #include "emt_test.h"
 
 #define PORT	5000
-#define COUNT	240
+
+/* How many messages. */
+static unsigned int count;
 
 /* Messages of one frame mostly, some of several, a few of many. */
 static size_t size_of(unsigned int seq)
@@ -117,6 +119,7 @@ FIXTURE_SETUP(netem)
 	int i;
 
 	REQUIRE_EMT();
+	count = as_many(240, 2);
 	if (system("command -v tc >/dev/null"))
 		SKIP(return, "no tc (iproute2)");
 	if (variant->features && system("command -v ethtool >/dev/null"))
@@ -149,12 +152,12 @@ FIXTURE_TEARDOWN(netem)
 /* Sends all messages and waits until all have arrived. */
 static int send_all(int fd, const struct sockaddr_emt *to)
 {
-	unsigned char *buf = malloc(size_of(COUNT - 1) + COUNT);
+	unsigned char *buf = malloc(size_of(count - 1) + count);
 	time_t end = time(NULL) + 100;
 	unsigned int seq;
 	int left, sent;
 
-	for (seq = 0; seq < COUNT; seq++) {
+	for (seq = 0; seq < count; seq++) {
 		fill(buf, seq);
 		sent = emt_sendto(fd, buf, size_of(seq), 0, to);
 		if (sent != size_of(seq)) {
@@ -176,19 +179,19 @@ static int send_all(int fd, const struct sockaddr_emt *to)
 
 static void receive_all(struct __test_metadata *_metadata, int fd)
 {
-	size_t room = size_of(COUNT - 1) + COUNT;
+	size_t room = size_of(count - 1) + count;
 	unsigned char *buf = malloc(room), *want = malloc(room);
-	unsigned char seen[COUNT] = { 0 };
+	unsigned char *seen = calloc(count, 1);
 	unsigned int i, seq;
 	int got;
 
-	for (i = 0; i < COUNT; i++) {
+	for (i = 0; i < count; i++) {
 		got = emt_recv(fd, buf, room, 0);
 		ASSERT_LE(8, got) {
 			TH_LOG("after %u messages: %s", i, strerror(-got));
 		}
 		memcpy(&seq, buf, sizeof(seq));
-		ASSERT_GT(COUNT, seq);
+		ASSERT_GT(count, seq);
 		ASSERT_EQ(0, seen[seq]) {
 			TH_LOG("message %u came twice", seq);
 		}
@@ -201,19 +204,12 @@ static void receive_all(struct __test_metadata *_metadata, int fd)
 	}
 	free(buf);
 	free(want);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
+	free(seen);
 }
 
 TEST_F(netem, each_message_arrives_once_and_whole)
 {
-	double start = now();
+	double start = seconds();
 	pid_t sender[2];
 	int i, status;
 	char byte;
@@ -234,7 +230,7 @@ TEST_F(netem, each_message_arrives_once_and_whole)
 	usleep(50000);
 	EXPECT_EQ(-EAGAIN, emt_recv(self->fd[0], &byte, 1, MSG_DONTWAIT));
 	EXPECT_EQ(-EAGAIN, emt_recv(self->fd[1], &byte, 1, MSG_DONTWAIT));
-	TH_LOG("%s: %.2f s", variant->how, now() - start);
+	TH_LOG("%s: %.2f s", variant->how, seconds() - start);
 }
 
 TEST_HARNESS_MAIN

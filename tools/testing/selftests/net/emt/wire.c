@@ -259,7 +259,7 @@ TEST_F(wire, length_field_must_fit_header_and_frame)
 static size_t stat_of_type(int type)
 {
 	switch (type) {
-	case 2: case 4: case 5: case 6:
+	case 2: case 4: case 5: case 6: case 7:
 		/* Too short to be one of these. */
 		return STAT(rx_bad_length);
 	case 3:

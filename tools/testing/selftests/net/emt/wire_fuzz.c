@@ -78,6 +78,7 @@ static const struct {
 	[4] = { EMT_HLEN + 28, true },
 	[5] = { EMT_HLEN + 40, true },
 	[6] = { EMT_HLEN + 24, false },
+	[7] = { EMT_HLEN + 40, true },
 };
 
 static bool is_zero(const unsigned char *p, size_t len)
@@ -89,9 +90,9 @@ static bool is_zero(const unsigned char *p, size_t len)
 }
 
 /*
- * What becomes of a packet of a reliable message. No association exists, so
- * that one with a tag has the wrong one; one that contradicts itself as well
- * may be counted as either, which agree() allows for.
+ * What becomes of a packet of a reliable message or of a connection. No
+ * association exists, so that one with a tag has the wrong one; one that
+ * contradicts itself as well may be counted as either, which agree() allows for.
  */
 static size_t reliable_verdict(const unsigned char *p, unsigned int type, size_t len)
 {
@@ -103,6 +104,8 @@ static size_t reliable_verdict(const unsigned char *p, unsigned int type, size_t
 		return STAT(rx_bad_length);
 	if (type == 6 && (body % 16 || body > 256))
 		return STAT(rx_bad_length);
+	if (type == 7 && p[EMT_HLEN + 38] > 6)
+		return STAT(rx_bad_type);
 	return STAT(rx_bad_tag);
 }
 
@@ -150,7 +153,7 @@ static void make_frame(struct frame *f, const struct host h[2])
 		    payload, len);
 	switch (rnd(5)) {
 	case 4:
-		EMT_BYTE(f, EMT_OFF_TYPE) = 2 + rnd(5);
+		EMT_BYTE(f, EMT_OFF_TYPE) = 2 + rnd(6);
 		if (rnd(4) && !types[EMT_BYTE(f, EMT_OFF_TYPE)].ports)
 			memset(&EMT_BYTE(f, EMT_OFF_SPORT), 0, 4);
 		if (len >= 16 && !rnd(4))
