@@ -2,6 +2,9 @@
 # The way in: everything one does with this repository. The work is done by the scripts in workbench/.
 #
 #   ARCH=x86_64    run under QEMU instead of User-mode Linux (make test: only that part)
+#   RUNS=N         make bench: measure N times and compare
+#   SMP=1          make bench: with two CPUs, by the clock on the wall
+#   PROFILE=1      make bench: where the instructions of FAMILY= go, for SIZE= bytes, in MODE= of emtrtt
 #   KDIR=DIR       use this tree of Linux 7.3 instead of fetching one; a copy of it is used, it is never touched
 #   EMT_STATE=DIR  where sources and builds are kept (default: ~/.cache/emt)
 #   JOBS=N         compile N files at a time (default: one for each CPU)
@@ -19,6 +22,7 @@ endif
 # What make exports to the scripts must not reach the kernel's own make by another way.
 unexport ARCH
 export KDIR EMT_STATE JOBS
+export REASON
 ifeq ($(KDIR),)
 unexport KDIR
 else
@@ -32,7 +36,11 @@ wb := $(CURDIR)/workbench
 # The kernel that demo and shell run. The debug kernel is for the tests.
 kind := $(or $(ARCH),um)
 
-.PHONY: help setup kernel demo test shell series series-bisect lint clean
+# Words for bench, from what was said to make.
+measure = $(if $(RUNS),--runs $(RUNS)) $(if $(SMP),--smp) $(if $(PROFILE),--profile) \
+	$(if $(FAMILY),--family "$(FAMILY)") $(if $(SIZE),--size $(SIZE)) $(if $(MODE),--mode $(MODE))
+
+.PHONY: help setup kernel demo test shell bench bench-record series series-bisect lint clean
 
 help:
 	@$(wb)/help
@@ -46,6 +54,7 @@ kernel: setup
 demo: setup
 	@$(wb)/kernel $(kind)
 	@$(wb)/selftests
+	@$(wb)/shim build
 	@$(wb)/demo $(kind)
 
 test: setup
@@ -56,6 +65,18 @@ shell: setup
 	@$(wb)/kernel $(kind)
 	@$(wb)/selftests
 	@$(wb)/guest $(kind)
+
+bench: setup
+	@$(if $(PROFILE),,$(wb)/setup.d/packages plot)
+	@$(wb)/kernel x86_64-bench
+	@$(wb)/selftests
+	@$(wb)/bench $(measure)
+
+bench-record: setup
+	@[ -n "$$REASON" ] || { echo 'make bench-record wants REASON="why the hot paths cost what they cost now"' >&2; exit 1; }
+	@$(wb)/kernel x86_64-bench
+	@$(wb)/selftests
+	@$(wb)/bench --record "$$REASON"
 
 series: setup
 	@$(wb)/series.py generate --base $$(. $(wb)/lib.sh && echo $$BASE)

@@ -37,6 +37,8 @@ SERIES = os.path.join(ROOT, "series")
 STATE = os.environ.get("EMT_STATE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "emt")
 MANIFEST = ".emt-manifest"
+# What lies in a folder of the base's and is no part of the series.
+APART = ("tools/net/emt/",)
 
 
 class Fail(Exception):
@@ -133,14 +135,14 @@ def find_patch(name):
 
 
 def overlay(base):
-    """The new kernel files: what lies, in this checkout, in a folder of the base's."""
+    """The new kernel files: what lies, in this checkout, in a folder of the base's, and is not APART."""
     run = subprocess.run(["git", "-C", ROOT, "ls-files", "-coz", "--exclude-standard"],
                          capture_output=True)
     if run.returncode:
         raise Fail("this needs the git checkout: " + run.stderr.decode().strip())
     tops = {e.name for e in os.scandir(base) if e.is_dir() and not e.name.startswith(".")}
     paths = [p for p in run.stdout.decode().split("\0")
-             if "/" in p and p.split("/")[0] in tops
+             if "/" in p and p.split("/")[0] in tops and not p.startswith(APART)
              and os.path.isfile(os.path.join(ROOT, p))]
     for p in paths:
         if os.path.lexists(os.path.join(base, p)):
