@@ -6,7 +6,10 @@
 use crate::{
     engine::{
         connections::Act,
-        host::Bearing,
+        host::{
+            Bearing,
+            Outcome, //
+        },
         time::{
             Instant,
             Nanos,
@@ -99,6 +102,28 @@ fn lose_all(net: &mut Net, at: Instant, lost: bool) {
         ..Faults::default()
     };
     net.set_faults(at, faults);
+}
+
+/// Who reads, and misses something, does not ask a peer for ever that has gone.
+#[test]
+fn who_asks_in_vain_for_what_is_missing_gives_up() {
+    let manner = Manner {
+        timeout: Some(2 * SECOND),
+        stay_open: true,
+        ..Manner::default()
+    };
+    let mut net = one([writes(1_000, 10_000), writes(0, 1)], manner);
+    let faults = Faults {
+        lost: 300_000,
+        ..Faults::default()
+    };
+    net.set_faults(START.plus(MILLISECOND), faults);
+    lose_all(&mut net, START.plus(20 * MILLISECOND), true);
+    net.run(START.plus(20 * SECOND));
+    for is_server in [false, true] {
+        let end = net.programs.ends.get(&(0, is_server));
+        assert_eq!(end, Some(&Err(Outcome::TimedOut)), "{is_server}");
+    }
 }
 
 /// `keep_alive()` moves `heard` each KEEP_IDLE, so that `silence` never gets longer than that.

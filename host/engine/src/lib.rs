@@ -36,4 +36,6 @@ mod net;
 mod pair;
 mod program;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod simulation;

@@ -275,7 +275,7 @@ impl host::Types for Types {
 pub(crate) struct Entry {
     pub(crate) from: usize,
     pub(crate) to: usize,
-    ports: Ports,
+    pub(crate) ports: Ports,
     pub(crate) len: u32,
     flow: Option<usize>,
     /// [`Instant::NEVER`] before.
@@ -600,7 +600,8 @@ impl host::Host<Types> for Surroundings<'_> {
     }
 
     fn memory(&self, conn: &Conn) -> usize {
-        conn.borrow().capacity as usize
+        // As a socket's, whose window is half of what memory is left.
+        2 * conn.borrow().window() as usize
     }
 
     fn confined(&mut self, conn: &Conn) {

@@ -23,6 +23,8 @@ pub(crate) struct Budget {
     answered_until: Instant,
     /// Whether the limit has kept anything from being sent since it last grew.
     wanted: bool,
+    /// What short messages have taken while others waited, since one of these last had its turn.
+    ahead: u32,
 }
 
 impl Budget {
@@ -33,6 +35,7 @@ impl Budget {
             acknowledged: 0,
             answered_until: Instant(0),
             wanted: false,
+            ahead: 0,
         }
     }
 
@@ -41,18 +44,12 @@ impl Budget {
         self.limit.saturating_sub(self.used)
     }
 
-    /// Returns how much of it a long message of `len` bytes may take: a quarter is kept for short
-    /// ones.
+    /// Returns how much of it a long message, or a connection, may take that would send `len` bytes:
+    /// a quarter is kept for short messages.
     pub(crate) fn room_for_long(&mut self, len: u32) -> u32 {
         let room = self.room().saturating_sub(self.limit / 4);
         self.wanted |= room < len;
         room
-    }
-
-    /// Returns how much of it a connection may take, which does or does not want it: what a long
-    /// message may.
-    pub(crate) fn room_for_stream(&mut self, wanted: bool) -> u32 {
-        self.room_for_long(if wanted { u32::MAX } else { 0 })
     }
 
     /// Returns whether nothing is under way that was not asked for.
@@ -77,6 +74,21 @@ impl Budget {
     pub(crate) fn spend_last(&mut self, len: u32) -> bool {
         self.spend(len);
         self.room() < len
+    }
+
+    /// Takes note that a short message of `len` bytes has gone before others that wait.
+    pub(crate) fn go_ahead(&mut self, len: u32) {
+        self.ahead = self.ahead.saturating_add(len);
+    }
+
+    /// Returns whether short messages have gone before others that wait for long enough.
+    pub(crate) fn is_others_turn(&self) -> bool {
+        self.ahead >= self.limit / 2
+    }
+
+    /// Takes note that one of the others has had its turn.
+    pub(crate) fn end_others_turn(&mut self) {
+        self.ahead = 0;
     }
 
     /// Takes note that `len` bytes are no longer under way, whatever became of them.

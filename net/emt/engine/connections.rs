@@ -3,8 +3,10 @@
 //! The connections with a peer: which packet is for which, whose turn it is to send, and whose time
 //! has come.
 
+mod asked;
 mod choice;
 mod connection;
+mod density;
 mod inflow;
 mod opening;
 mod outflow;
@@ -67,6 +69,8 @@ pub(super) struct Way<'a> {
     pub(super) tag: Option<u32>,
     pub(super) rtt: &'a mut Rtt,
     pub(super) budget: &'a mut Budget,
+    /// Whether what the peer has not asked for may be sent: nobody else waits for the budget.
+    pub(super) unasked: bool,
     /// What goes with control packets.
     pub(super) blocks: &'a mut Telling,
 }
@@ -133,6 +137,11 @@ impl<T: Types> Connections<T> {
     /// Returns whether something may have to go out.
     pub(super) fn has_more(&self) -> bool {
         !self.ready.is_empty() || !self.starved.is_empty()
+    }
+
+    /// Returns whether there may be some that wait for their share of the budget.
+    pub(super) fn has_starved(&self) -> bool {
+        !self.starved.is_empty()
     }
 
     pub(super) fn deadline(&self) -> Instant {

@@ -73,6 +73,9 @@ pub(crate) const MIN_SEGMENT: u32 = 512;
 /// For how many gaps of a message is asked at once.
 pub(crate) const GAPS_AT_ONCE: usize = 16;
 
+/// How many stretches of a connection in which gaps were asked for have times of their own.
+pub(crate) const MAX_ASKED: usize = 16;
+
 /// How many runs of bytes with gaps between them are kept of a message.
 pub(crate) const MAX_RUNS: usize = 64;
 

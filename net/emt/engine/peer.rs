@@ -29,6 +29,7 @@ mod outgoing;
 mod parking;
 mod receiving;
 mod sending;
+mod turns;
 
 use super::{
     budget::Budget,
@@ -289,7 +290,7 @@ impl<T: Types> Peer<T> {
 
     /// Sends what can be sent in one piece; returns how many packets.
     fn transmit_piece(&mut self, now: Instant, host: &mut impl Host<T>) -> u32 {
-        let State::Open(association, greeting) = self.state else {
+        let State::Open(association, _) = self.state else {
             return 0;
         };
         let tag = association.remote.tag();
@@ -298,9 +299,9 @@ impl<T: Types> Peer<T> {
             return 1;
         }
         let mut sent = self.transmit_again(now, tag, host);
-        // Whether a new transfer can begin may just be being asked.
-        if sent == 0 && greeting.is_none() {
-            sent = self.transmit_new(now, tag, host);
+        // What seems to be lost goes before what is new.
+        if sent == 0 && self.sending.again.is_empty() {
+            sent = self.transmit_unasked(now, tag, host);
         }
         if sent == 0 && self.connections_have_more() {
             if let Some((connections, mut way)) = self.connected(now) {

@@ -188,6 +188,11 @@ impl<C: Chunk> Runs<C> {
             .filter(|gap| gap.start < gap.end)
     }
 
+    /// Returns where the first byte is that has arrived.
+    pub(crate) fn lowest(&self) -> Option<u32> {
+        self.runs.first().map(|run| run.start)
+    }
+
     /// Returns whether nothing has arrived, or all of it was taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()

@@ -264,6 +264,13 @@ impl<T: Types> Connection<T> {
         self.remote = flow.from;
         self.phase = Phase::Open;
         self.heard = way.now;
+        // Nothing has been sent that it could say more of than how much it has room for.
+        let flow = &Flow {
+            held: 0,
+            granted: 0,
+            gap: 0,
+            ..*flow
+        };
         self.out.on_flow(way.now, flow, way.rtt, way.budget);
         // The other end waits for a packet that shows that we know.
         self.inc.hurry(way.now);
@@ -317,7 +324,7 @@ impl<T: Types> Connection<T> {
             if flow.flags.has(Flags::CONFINED) {
                 host.confined(&self.conn);
             }
-            let room = host.window(&self.conn);
+            let room = self.room(host);
             self.inc.answer(way.now, room, way.rtt);
         }
         self.schedule(way, flow, host);
@@ -325,6 +332,15 @@ impl<T: Types> Connection<T> {
             host.sent_all(&self.conn);
         }
         (verdict, self.fate())
+    }
+
+    /// Returns for how many bytes more the socket has room.
+    fn room(&self, host: &impl Host<T>) -> u32 {
+        let room = host.window(&self.conn);
+        match self.inc.is_dense() {
+            true => self.inc.fits(host.memory(&self.conn)).min(room.into()) as u32,
+            false => room,
+        }
     }
 
     /// Takes bytes and the end of them, where they are still wanted.
@@ -446,7 +462,7 @@ impl<T: Types> Connection<T> {
 
     /// The user has read; tells the peer of the room that there is now, if that is worth it.
     pub(super) fn on_read(&mut self, now: Instant, rtt: &Rtt, host: &mut impl Host<T>) {
-        let room = host.window(&self.conn);
+        let room = self.room(host);
         if self.inc.is_worth_telling(now, room, rtt) {
             self.inc.hurry(now);
         }
@@ -487,7 +503,7 @@ impl<T: Types> Connection<T> {
             self.send(way, tag, verb, None, host);
             return Ok(1);
         }
-        match self.out.choose(way.now, way.budget) {
+        match self.out.choose(way.now, way.budget, way.unasked) {
             Ok(choice) => Ok(self.send(way, tag, Verb::Go, Some(choice), host)),
             Err(_) if self.inc.is_due(way.now) => Ok(self.send(way, tag, Verb::Go, None, host)),
             Err(wait) => Err(wait),
@@ -522,15 +538,19 @@ impl<T: Types> Connection<T> {
             verb,
             flags: Flags::default(),
         };
-        let (number, room) = (self.remote, host.window(&self.conn));
-        self.inc
-            .tell(way.now, room, &mut flow, |Span { start, end }| {
+        let (number, room) = (self.remote, self.room(host));
+        let gap = self.inc.asks().then(|| {
+            let memory = host.memory(&self.conn);
+            let missing = |Span { start, end }| {
                 way.blocks.push(Block::Missing {
                     number,
                     start: start as u32,
                     end: end as u32,
                 });
-            });
+            };
+            self.inc.tell_gaps(way.now, memory, missing)
+        });
+        self.inc.tell(way.now, room, gap, &mut flow);
         let Some(choice) = choice else {
             host.transmit(Packet::Flow(flow, self.ports, None));
             return 1;

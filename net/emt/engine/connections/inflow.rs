@@ -4,7 +4,9 @@
 //! to tell.
 
 use super::{
+    asked::Asked,
     choice::Span,
+    density::Density,
     place::{
         expand,
         Place, //
@@ -20,7 +22,8 @@ use crate::{
             ACK_BYTES,
             ACK_DELAY,
             GAPS_AT_ONCE,
-            MAX_RTO, //
+            MAX_RTO,
+            MIN_WINDOW, //
         },
         rtt::Rtt,
         runs::{
@@ -89,14 +92,12 @@ pub(super) struct Inflow<C> {
     due: Instant,
     /// Bytes that have come since the last packet went out.
     unacknowledged: u32,
-    /// When to ask for the gaps between `asked` and `overtaken`, which until then others may only
-    /// have overtaken.
+    /// When to ask for the gaps between what has been `asked` for and `overtaken`, which until then
+    /// others may only have overtaken.
     gap: Instant,
     overtaken: Place,
-    /// Before where all gaps have been asked for.
-    asked: Place,
-    /// When they were asked for last, and when to ask once more.
-    asked_at: Instant,
+    asked: Asked,
+    /// When to ask once more although nothing has come, and how often that was in vain.
     again: Instant,
     asked_in_vain: u8,
     /// Between which places the next packet asks for gaps.
@@ -104,6 +105,7 @@ pub(super) struct Inflow<C> {
     /// Before where bytes are missing that have come, or may have, and found no memory although
     /// they were let come.
     refused: Place,
+    density: Density,
     /// Whether nothing is to be asked for before something was read.
     blocked: bool,
 }
@@ -125,12 +127,12 @@ impl<C: Chunk> Inflow<C> {
             unacknowledged: 0,
             gap: Instant::NEVER,
             overtaken: 0,
-            asked: 0,
-            asked_at: Instant(0),
+            asked: Asked::new(),
             again: Instant::NEVER,
             asked_in_vain: 0,
             asks: None,
             refused: 0,
+            density: Density::new(),
             blocked: false,
         }
     }
@@ -197,6 +199,9 @@ impl<C: Chunk> Inflow<C> {
     ) -> Taken<C> {
         let start = expand(self.held, flow.offset);
         let end = start + chunk.len() as Place;
+        if self.density.is_known() {
+            self.density.note(chunk.len(), chunk.size());
+        }
         let past_end = self.end.is_some_and(|last| end > last);
         if past_end || end > self.limit || end < start {
             return Taken::Invalid;
@@ -215,7 +220,8 @@ impl<C: Chunk> Inflow<C> {
                 None => return Taken::NoRoom,
             }
         }
-        if self.early.is_empty() {
+        let gap = self.early.lowest().unwrap_or(u32::MAX);
+        if chunk.len() < gap as usize {
             return Taken::Next(chunk);
         }
         let size = chunk.size();
@@ -236,7 +242,10 @@ impl<C: Chunk> Inflow<C> {
     fn keep(&mut self, now: Instant, start: u32, chunk: C, rtt: &Rtt, room: usize) -> Taken<C> {
         let size = chunk.size();
         if self.kept.saturating_add(size) > room {
-            self.refused = self.refused.max(self.held + Place::from(start));
+            let end = self.held + Place::from(start) + chunk.len() as Place;
+            self.refused = self.refused.max(end);
+            let bytes = self.early.bytes() as usize + chunk.len();
+            self.density.learn(bytes, self.kept + size);
             return Taken::NoRoom;
         }
         let taken = match self.early.insert(start, chunk) {
@@ -259,9 +268,12 @@ impl<C: Chunk> Inflow<C> {
     /// Asks once more if what comes now was sent after what was asked for, which has not come.
     #[inline(never)]
     fn ask_if_late(&mut self, now: Instant, rtt: &Rtt) {
+        if self.blocked {
+            return;
+        }
         let time = rtt.smoothed().saturating_add(rtt.patience());
-        if !self.blocked && self.held < self.asked && now.since(self.asked_at) >= time {
-            self.ask(now, self.held, self.asked, rtt);
+        if let Some(Span { start, end }) = self.asked.late(now, self.held, time) {
+            self.ask(now, start, end, rtt);
         }
     }
 
@@ -272,7 +284,7 @@ impl<C: Chunk> Inflow<C> {
             return;
         }
         let beyond = Span {
-            start: self.asked,
+            start: self.asked.end(),
             end: self.highest(),
         };
         if self.missing(beyond).next().is_some() {
@@ -292,15 +304,23 @@ impl<C: Chunk> Inflow<C> {
             _ => now.plus(ACK_DELAY),
         };
         self.due = self.due.min(wait);
-        if self.early.is_empty() {
+        if self.early.is_empty() && self.refused < self.held {
+            // Mostly there was nothing to ask for.
             self.kept = 0;
             self.again = Instant::NEVER;
             self.gap = Instant::NEVER;
             return;
         }
+        self.advance_early(now, len, rtt);
+    }
+
+    /// Takes note that the next `len` bytes were delivered, where others had come before them.
+    #[inline(never)]
+    fn advance_early(&mut self, now: Instant, len: usize, rtt: &Rtt) {
         self.early.shift(len as u32);
+        self.asked.drop_before(self.held);
         self.asked_in_vain = 0;
-        self.again = match self.held < self.asked {
+        self.again = match self.held < self.asked.end() {
             // Some of what was asked for has come; the rest is on its way.
             true => now.plus(rtt.timeout()),
             false => Instant::NEVER,
@@ -308,7 +328,18 @@ impl<C: Chunk> Inflow<C> {
         if self.overtaken <= self.held {
             self.gap = Instant::NEVER;
         }
+        if self.early.is_empty() {
+            self.kept = 0;
+            self.ask_for_refused(now, rtt);
+        }
         self.wait_for_gaps(now, rtt);
+    }
+
+    /// Asks for what has found no memory, once all that was asked for before has come.
+    fn ask_for_refused(&mut self, now: Instant, rtt: &Rtt) {
+        if self.refused > self.held && self.held >= self.asked.end() {
+            self.ask(now, self.held, self.refused, rtt);
+        }
     }
 
     /// Returns how far the direction has come, if the device is to grant more of it: when its
@@ -425,8 +456,11 @@ impl<C: Chunk> Inflow<C> {
 
     /// Asks for the gaps between two places with the next packet, which is to go out now.
     fn ask(&mut self, now: Instant, start: Place, end: Place, rtt: &Rtt) {
+        let (start, end) = match self.asks {
+            Some(asks) => (start.min(asks.start), end.max(asks.end)),
+            None => (start, end),
+        };
         self.asks = Some(Span { start, end });
-        self.asked_at = now;
         self.due = now;
         let wait = rtt.timeout() << self.asked_in_vain.min(10);
         self.again = now.plus(wait.min(MAX_RTO));
@@ -455,20 +489,25 @@ impl<C: Chunk> Inflow<C> {
             self.gap = Instant::NEVER;
             let start = match now >= self.again {
                 true => self.held,
-                false => self.asked,
+                false => self.asked.end().max(self.held),
             };
             self.ask(now, start, self.overtaken, rtt);
         } else if now >= self.again {
             self.asked_in_vain = self.asked_in_vain.saturating_add(1);
-            self.ask(now, self.held, self.asked, rtt);
+            self.ask(now, self.held, self.asked.end(), rtt);
         }
+    }
+
+    /// Returns since when it asks in vain for what is missing, if it does.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        (self.asked_in_vain > 0 && self.again != Instant::NEVER).then_some(self.moved)
     }
 
     /// Returns whether the peer may send so much more, if the socket has `room`, that it is worth
     /// telling: half the room, or if it could send nothing, or has sent in vain.
     pub(super) fn is_worth_telling(&mut self, now: Instant, room: u32, rtt: &Rtt) -> bool {
         let blocked = core::mem::take(&mut self.blocked);
-        let end = self.refused.max(self.asked);
+        let end = self.refused.max(self.asked.end());
         if blocked && end > self.held && self.state == Receiving::Open {
             self.ask(now, self.held, end, rtt);
             return true;
@@ -478,44 +517,78 @@ impl<C: Chunk> Inflow<C> {
         self.state == Receiving::Open && free > told && free - told >= (free / 2).max(1)
     }
 
+    /// Returns whether memory has not been enough, so that [`fits`](Self::fits) matters.
+    pub(super) fn is_dense(&self) -> bool {
+        self.density.is_known()
+    }
+
+    /// Returns for how many bytes so much memory is enough.
+    pub(super) fn fits(&self, memory: usize) -> Place {
+        self.density.fits(memory)
+    }
+
+    /// Returns whether the next packet asks for gaps.
+    pub(super) fn asks(&self) -> bool {
+        self.asks.is_some()
+    }
+
     /// Tells `more` of the gaps that are asked for but the first, and returns where that ends.
+    ///
+    /// Where memory was short, for no more than `memory` is enough for; but always for some of what
+    /// is next, which takes none unless it comes with a gap.
     #[inline(never)]
-    fn tell_gaps(&mut self, mut more: impl FnMut(Span)) -> Place {
-        let (mut gap, mut asked) = (self.held, self.asked);
-        if let Some(asks) = self.asks.take() {
-            for missing in self.missing(asks).take(GAPS_AT_ONCE) {
-                asked = asked.max(missing.end);
-                match missing.start == self.held {
-                    true => gap = missing.end,
-                    false => more(missing),
-                }
+    pub(super) fn tell_gaps(
+        &mut self,
+        now: Instant,
+        memory: usize,
+        mut more: impl FnMut(Span),
+    ) -> Place {
+        let mut gap = self.held;
+        let Some(asks) = self.asks.take() else {
+            return gap;
+        };
+        let quarter = self.density.fits(memory) / 4;
+        let mut fits = self.density.fits(memory.saturating_sub(self.kept));
+        let (mut count, mut end) = (0, asks.start);
+        for missing in self.missing(asks) {
+            let is_next = missing.start == self.held;
+            let least = match is_next {
+                true => quarter.max(MIN_WINDOW.into()),
+                false => 0,
+            };
+            let start = missing.start;
+            let told = Span {
+                start,
+                end: missing.end.min(start + fits.max(least)),
+            };
+            if told.end == start || count == GAPS_AT_ONCE {
+                break;
+            }
+            (count, end) = (count + 1, told.end);
+            fits = fits.saturating_sub(told.end - start);
+            match is_next {
+                true => gap = told.end,
+                false => more(told),
             }
         }
-        self.asked = asked;
+        if count > 0 {
+            let start = asks.start.max(self.held);
+            self.asked.note(now, Span { start, end });
+        }
         gap
     }
 
     /// Writes what the peer is to know into a packet that goes out now, where the socket has
-    /// `room`. `more` is told the gaps that are asked for and have no place in it.
-    pub(super) fn tell(
-        &mut self,
-        now: Instant,
-        room: u32,
-        flow: &mut Flow,
-        more: impl FnMut(Span),
-    ) {
+    /// `room` and the next bytes up to `gap` are asked for.
+    pub(super) fn tell(&mut self, now: Instant, room: u32, gap: Option<Place>, flow: &mut Flow) {
         self.limit = self.limit.max(self.held + Place::from(room));
         self.due = Instant::NEVER;
         self.unacknowledged = 0;
-        let gap = match self.asks.is_some() {
-            true => self.tell_gaps(more),
-            false => self.held,
-        };
         let delay = now.since(self.moved) / MICROSECOND;
         flow.held = self.held as u32;
         flow.limit = self.limit as u32;
         flow.granted = self.granted.max(self.held).min(self.limit) as u32;
-        flow.gap = gap as u32;
+        flow.gap = gap.unwrap_or(self.held) as u32;
         flow.delay = u16::try_from(delay).unwrap_or(u16::MAX);
         flow.flags.set(Flags::ENDED, self.state == Receiving::Ended);
         flow.flags

@@ -84,6 +84,7 @@ impl<T: Types> Connections<T> {
             bearing,
             again: way.now,
             tries: 0,
+            told: Some(way.now),
         };
         match KBox::new(half_open, GFP_ATOMIC) {
             Ok(half_open) => {
@@ -145,6 +146,12 @@ impl<T: Types> Connections<T> {
         let Some(Slot::HalfOpen(half_open)) = self.table.get(slot) else {
             return Verdict::Invalid;
         };
+        if let Some(told) = half_open.told.take() {
+            // Who only receives has no other. One that is too long is better than none.
+            if half_open.tries == 1 || way.rtt.smoothed() == 0 {
+                way.rtt.sample(way.now, way.now.since(told));
+            }
+        }
         // If there is no room after all, the peer sends this once more.
         let (number, ports) = (half_open.number, half_open.ports);
         let conn = match host.establish(&mut half_open.embryo, number, ports) {

@@ -386,7 +386,8 @@ impl<P: Piece> Outflow<P> {
     }
 
     /// Returns what goes out next for the first time, if it may.
-    fn next_new(&mut self, budget: &mut Budget) -> Result<(Found, Span), Wait> {
+    /// `unasked` if it may take of the budget.
+    fn next_new(&mut self, budget: &mut Budget, unasked: bool) -> Result<(Found, Span), Wait> {
         let end = self.end.min(self.limit);
         if self.sent >= end {
             return Err(Wait::Event);
@@ -405,10 +406,15 @@ impl<P: Piece> Outflow<P> {
             }
         }
         let free = self.granted.saturating_sub(self.sent);
-        let room = free + u64::from(budget.room_for_stream(span.end - span.start > free));
+        let missing = (span.end - span.start).saturating_sub(free);
+        let share = match unasked {
+            true => budget.room_for_long(missing as u32),
+            false => 0,
+        };
+        let room = free + u64::from(share);
         if span.end - span.start > room {
             let whole = room / step * step.get();
-            if whole == 0 && !budget.is_unused() {
+            if whole == 0 && !(unasked && budget.is_unused()) {
                 return Err(Wait::Budget);
             }
             span.end = span.end.min(span.start + whole.max(step.get()));
@@ -439,13 +445,20 @@ impl<P: Piece> Outflow<P> {
     }
 
     /// Chooses what goes out next, or what it waits for.
-    pub(super) fn choose(&mut self, now: Instant, budget: &mut Budget) -> Result<Choice, Wait> {
+    ///
+    /// `unasked` if it may take of the budget.
+    pub(super) fn choose(
+        &mut self,
+        now: Instant,
+        budget: &mut Budget,
+        unasked: bool,
+    ) -> Result<Choice, Wait> {
         if !self.again.is_empty() {
             if let Some((found, span)) = self.next_again() {
                 return Ok(self.chosen(found, span, false));
             }
         }
-        let new = self.next_new(budget);
+        let new = self.next_new(budget, unasked);
         if let Ok((found, span)) = new {
             let charged = span.end.saturating_sub(self.granted.max(span.start)) as u32;
             self.charged = self.charged.saturating_add(charged);
@@ -459,7 +472,7 @@ impl<P: Piece> Outflow<P> {
             }
             self.probe = false;
             // If nothing may follow although there is more, the answer should not be held back.
-            let answer = self.sent < self.end && self.next_new(budget).is_err();
+            let answer = self.sent < self.end && self.next_new(budget, unasked).is_err();
             return Ok(self.chosen(found, span, answer));
         }
         if self.wants_to_end() {

@@ -36,6 +36,8 @@ pub(super) struct HalfOpen<T: Types> {
     pub(super) room: u32,
     pub(super) again: Instant,
     pub(super) tries: u8,
+    /// When it was first told, until it answers.
+    pub(super) told: Option<Instant>,
 }
 
 /// What is remembered of a connection that is over.

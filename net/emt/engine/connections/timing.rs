@@ -85,7 +85,9 @@ impl<T: Types> Connection<T> {
         if self.inc.is_stalled(way.now) {
             self.unschedule(host);
         }
-        let waited = self.out.silent_since().map(|since| way.now.since(since));
+        let asked = [self.out.silent_since(), self.inc.silent_since()];
+        let since = asked.into_iter().flatten().min();
+        let waited = since.map(|since| way.now.since(since));
         if waited.is_some_and(|waited| waited.min(silence) >= self.timeout) {
             return Fate::Broken(Outcome::TimedOut, Tell::Abort);
         }

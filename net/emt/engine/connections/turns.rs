@@ -35,7 +35,7 @@ impl<T: Types> Connections<T> {
         self.schedule.set(slot, deadline);
     }
 
-    /// Sends what one connection can send in one piece; returns how many packets.
+    /// Sends what one connection that is ready can send in one piece; returns how many packets.
     pub(in super::super) fn transmit(&mut self, way: &mut Way<'_>, host: &mut impl Host<T>) -> u32 {
         let Some(tag) = way.tag else {
             return 0;
@@ -45,11 +45,12 @@ impl<T: Types> Connections<T> {
                 continue;
             };
             connection.queued = false;
+            way.unasked &= self.starved.is_empty();
             if let Ok(packets) = self.take_turn(way, tag, slot, host) {
                 return packets;
             }
         }
-        self.transmit_starved(way, tag, host)
+        0
     }
 
     /// Sends what a connection can send in one piece; returns how many packets, or what they wait
@@ -71,8 +72,17 @@ impl<T: Types> Connections<T> {
         sent
     }
 
-    /// Sends for the one that has waited longest for its share of the budget.
-    fn transmit_starved(&mut self, way: &mut Way<'_>, tag: u32, host: &mut impl Host<T>) -> u32 {
+    /// Sends for the one that has waited longest for its share of the budget, whose turn it is;
+    /// returns how many packets.
+    pub(in super::super) fn transmit_starved(
+        &mut self,
+        way: &mut Way<'_>,
+        host: &mut impl Host<T>,
+    ) -> u32 {
+        let Some(tag) = way.tag else {
+            return 0;
+        };
+        way.unasked = true;
         while let Some(&slot) = self.starved.front() {
             let mut sent = Err(Wait::Event);
             if let Some(connection) = self.table.live_at(slot).filter(|one| one.starved) {

@@ -33,6 +33,7 @@ impl<T: Types> Peer<T> {
     /// Returns the connections, if there have been any, with what they share with all else.
     #[inline]
     pub(super) fn connected(&mut self, now: Instant) -> Option<(&mut Connections<T>, Way<'_>)> {
+        let unasked = !self.messages_wait();
         let connections = self.connections.as_mut()?;
         let tag = match self.state {
             State::Open(association, _) => Some(association.remote.tag()),
@@ -43,6 +44,7 @@ impl<T: Types> Peer<T> {
             tag,
             rtt: &mut self.rtt,
             budget: &mut self.budget,
+            unasked,
             blocks: &mut self.receiving.blocks,
         };
         Some((connections, way))

@@ -52,6 +52,8 @@ pub(super) struct Sending<M> {
     /// Longer ones that have something to send.
     pub(super) active: KVec<Id>,
     pub(super) turns: u32,
+    /// Whether a connection goes before a long message, where both wait.
+    pub(super) stream_next: bool,
     /// When to try again what could not begin for want of memory.
     pub(super) retry: Instant,
 }
@@ -66,6 +68,7 @@ impl<M: Outbound> Sending<M> {
             again: Fifo::new(),
             active: KVec::new(),
             turns: 0,
+            stream_next: false,
             retry: Instant::NEVER,
         }
     }
@@ -309,6 +312,7 @@ impl<T: Types> Peer<T> {
     pub(super) fn goes_at_once(&mut self, message: &T::Outbound) -> bool {
         let len = message.len();
         len <= message.segment_len().get()
+            && !self.others_wait()
             && self.sending.short.is_empty()
             && self.sending.again.is_empty()
             && self.receiving.blocks.is_empty()
@@ -335,38 +339,36 @@ impl<T: Types> Peer<T> {
         }
     }
 
-    /// Begins a transfer, if the budget allows it; returns how many packets were sent.
-    pub(super) fn transmit_new(&mut self, now: Instant, tag: u32, host: &mut impl Host<T>) -> u32 {
-        if let Some(first) = self.sending.short.front() {
-            let len = first.message.len();
-            if self.sending.window.is_full() || !self.budget.allows(len) {
-                return 0;
-            }
-            let Some(waiting) = self.sending.short.pop_front() else {
-                return 0;
-            };
-            return match self.sending.begin(now, waiting, len) {
-                Ok(id) => {
-                    let answer = self.budget.spend_last(len);
-                    self.send_message(now, tag, id, answer, host);
-                    1
-                }
-                Err(waiting) => {
-                    // It has lost its place, but not more: a timer tries again.
-                    let _ = self.sending.short.push_back(waiting, GFP_ATOMIC);
-                    0
-                }
-            };
+    /// Begins the oldest transfer of one packet, if the budget allows it; returns how many packets
+    /// were sent.
+    pub(super) fn begin_short(&mut self, now: Instant, tag: u32, host: &mut impl Host<T>) -> u32 {
+        let first = self.sending.short.front();
+        let len = first.map_or(0, |waiting| waiting.message.len());
+        if !self.budget.allows(len) {
+            return 0;
         }
-        self.begin_long(now)
-            .map_or(0, |id| self.continue_with(now, tag, id, host))
+        let Some(waiting) = self.sending.short.pop_front() else {
+            return 0;
+        };
+        match self.sending.begin(now, waiting, len) {
+            Ok(id) => {
+                let answer = self.budget.spend_last(len);
+                if self.others_wait() {
+                    self.budget.go_ahead(len);
+                }
+                self.send_message(now, tag, id, answer, host);
+                1
+            }
+            Err(waiting) => {
+                // It has lost its place, but not more: a timer tries again.
+                let _ = self.sending.short.push_back(waiting, GFP_ATOMIC);
+                0
+            }
+        }
     }
 
     /// Begins the transfer of a message that takes several packets.
     pub(super) fn begin_long(&mut self, now: Instant) -> Option<Id> {
-        if self.sending.window.is_full() {
-            return None;
-        }
         let at = self.sending.choose_long()?;
         let waiting = self.sending.long.get(at)?;
         let (len, step) = (waiting.message.len(), waiting.message.segment_len());
@@ -429,13 +431,13 @@ impl<T: Types> Peer<T> {
         // Who waits until a long one is delivered should not wait for a packet that tells so.
         let ends_much = piece.end == outgoing.message.len() && piece.end >= ACK_BYTES;
         let awaited = ends_much && outgoing.message.is_awaited();
-        let answer = awaited || ends_much && self.others_wait();
+        let answer = awaited || ends_much && self.messages_follow();
         self.send_segments(now, tag, id, piece, answer, host);
         packets
     }
 
     /// Returns whether messages wait to begin.
-    fn others_wait(&self) -> bool {
+    fn messages_follow(&self) -> bool {
         !self.sending.long.is_empty() || !self.sending.short.is_empty() || !self.parking.is_empty()
     }
 
