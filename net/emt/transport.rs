@@ -359,7 +359,7 @@ impl Host<Transport> for Surroundings<'_> {
     }
 
     fn memory(&self, conn: &SockRef<Conn>) -> usize {
-        usize::try_from(conn.rcvbuf()).unwrap_or(0)
+        events::room(conn) as usize
     }
 
     fn confined(&mut self, conn: &SockRef<Conn>) {

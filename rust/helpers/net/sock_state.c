@@ -153,15 +153,13 @@ __rust_helper bool rust_helper_sk_rcvbuf_is_locked(const struct sock *sk)
 	return READ_ONCE(sk->sk_userlocks) & SOCK_RCVBUF_LOCK;
 }
 
-/* A size that the user sets meanwhile stays. */
-static inline void sock_buf_grow(const struct sock *sk, int *buf, u8 lock, int size)
+/* Under the lock under which setsockopt() sets a size: that stays. */
+static inline void sock_buf_grow(struct sock *sk, int *buf, u8 lock, int size)
 {
-	int old = READ_ONCE(*buf);
-
-	do {
-		if (old >= size || READ_ONCE(sk->sk_userlocks) & lock)
-			return;
-	} while (!try_cmpxchg(buf, &old, size));
+	lock_sock(sk);
+	if (*buf < size && !(sk->sk_userlocks & lock))
+		WRITE_ONCE(*buf, size);
+	release_sock(sk);
 }
 
 __rust_helper void rust_helper_sk_rcvbuf_grow(struct sock *sk, int size)

@@ -268,6 +268,8 @@ impl<T: Operations> Sock<T> {
 
     /// Makes the receive buffer `bytes` of memory large, but no larger than the administrator lets
     /// users ask for (`net.core.rmem_max`); not if it is larger or the user has set its size.
+    ///
+    /// Takes the socket's lock (`lock_sock()`), and so sleeps.
     pub fn grow_rcvbuf(&self, bytes: usize) {
         let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
         // SAFETY: The socket is valid.

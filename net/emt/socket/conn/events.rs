@@ -42,7 +42,7 @@ pub(crate) fn window(sock: &Sock<Conn>) -> u32 {
 }
 
 /// Returns how much memory the receive buffer has left.
-pub(super) fn room(sock: &Sock<Conn>) -> u32 {
+pub(crate) fn room(sock: &Sock<Conn>) -> u32 {
     let free = i64::from(sock.rcvbuf()) - i64::from(sock.rmem_alloc());
     u32::try_from(free).unwrap_or(0)
 }
@@ -58,7 +58,7 @@ pub(crate) fn arrived(sock: &Sock<Conn>, bytes: Bytes) -> bool {
     // What was let come fits. Tiny packets take more of memory than that.
     if sock.unread() > 0 && room(sock) == 0 {
         // Whoever reads tells the peer at once.
-        sock.untold.store(i64::MAX / 2, Relaxed);
+        sock.refused.store(true, Relaxed);
         return false;
     }
     let len = bytes.count();

@@ -197,7 +197,9 @@ fn tell_of_room(sock: &Sock<Conn>) {
         sock.grow_rcvbuf(2 * usize::try_from(sock.rcvbuf()).unwrap_or(0));
         sock.untold.store(i64::MAX / 2, Relaxed);
     }
-    if sock.untold.load(Relaxed) >= i64::from(sock.rcvbuf()) / 8 {
+    let refused = sock.refused.load(Relaxed);
+    if refused || sock.untold.load(Relaxed) >= i64::from(sock.rcvbuf()) / 8 {
+        sock.refused.store(false, Relaxed);
         with_line(sock, |peer, number, now, host| {
             peer.act(now, number, Act::Read, host)
         });
