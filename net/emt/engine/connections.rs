@@ -20,7 +20,6 @@ mod words;
 
 use super::{
     budget::Budget,
-    fifo::Fifo,
     host::{
         Bearing,
         Host,
@@ -32,7 +31,6 @@ use super::{
     limits::PARK_RETRY,
     peer::Verdict,
     rtt::Rtt,
-    schedule::Schedule,
     telling::Telling,
     time::{
         Instant,
@@ -57,6 +55,7 @@ use table::{
     Slot,
     Table, //
 };
+use turns::Agenda;
 use words::{
     bare,
     say_again, //
@@ -108,11 +107,7 @@ pub(crate) enum Act {
 /// All connections with a peer.
 pub(crate) struct Connections<T: Types> {
     table: Table<T>,
-    /// Those that may have something to send.
-    ready: Fifo<u32>,
-    /// Those that have, and wait for their share of the budget.
-    starved: Fifo<u32>,
-    schedule: Schedule,
+    agenda: Agenda,
 }
 
 /// Returns when to ask again a peer that had no room, after so many times.
@@ -124,9 +119,7 @@ impl<T: Types> Connections<T> {
     pub(super) const fn new() -> Self {
         Self {
             table: Table::new(),
-            ready: Fifo::new(),
-            starved: Fifo::new(),
-            schedule: Schedule::new(),
+            agenda: Agenda::new(),
         }
     }
 
@@ -136,32 +129,22 @@ impl<T: Types> Connections<T> {
 
     /// Returns whether something may have to go out.
     pub(super) fn has_more(&self) -> bool {
-        !self.ready.is_empty() || !self.starved.is_empty()
+        !self.agenda.ready.is_empty() || !self.agenda.starved.is_empty()
     }
 
     /// Returns whether there may be some that wait for their share of the budget.
     pub(super) fn has_starved(&self) -> bool {
-        !self.starved.is_empty()
+        !self.agenda.starved.is_empty()
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.schedule.next()
+        self.agenda.schedule.next()
     }
 
     /// Makes room for one more.
     fn reserve(&mut self, now: Instant) -> Option<(u32, Number)> {
         let (slot, number) = self.table.allocate(now)?;
-        let enough = self
-            .schedule
-            .reserve(self.table.len().saturating_sub(1), GFP_ATOMIC)
-            .and_then(|()| {
-                self.ready
-                    .reserve_all(self.table.len() as usize, GFP_ATOMIC)
-            })
-            .and_then(|()| {
-                self.starved
-                    .reserve_all(self.table.len() as usize, GFP_ATOMIC)
-            });
+        let enough = self.agenda.reserve(self.table.len());
         if enough.is_err() {
             self.table.give_back(slot);
             return None;
@@ -340,7 +323,10 @@ impl<T: Types> Connections<T> {
         let verdict = match found.and_then(|slot| Some((slot, self.table.get(slot)?))) {
             Some((slot, Slot::Live(connection))) => {
                 let (verdict, fate) = connection.handle(way, flow, chunk, host);
-                self.settle(way, slot, fate, host);
+                match fate {
+                    Fate::Stays => self.agenda.look_after(way, slot, connection),
+                    fate => self.settle(way, slot, fate, host),
+                }
                 verdict
             }
             Some((slot, Slot::HalfOpen(half_open))) if half_open.remote == flow.from => {
@@ -348,7 +334,7 @@ impl<T: Types> Connections<T> {
                     Verb::Go => self.establish(way, slot, flow, chunk, host),
                     Verb::Abort => {
                         drop(self.table.take(way.now, slot, None));
-                        self.schedule.set(slot, Instant::NEVER);
+                        self.agenda.schedule.set(slot, Instant::NEVER);
                         Verdict::Good
                     }
                     _ => Verdict::Invalid,
@@ -419,7 +405,7 @@ impl<T: Types> Connections<T> {
         last: Option<LastWords>,
         host: &mut impl Host<T>,
     ) -> Option<Connection<T>> {
-        self.schedule.set(slot, Instant::NEVER);
+        self.agenda.schedule.set(slot, Instant::NEVER);
         match self.table.take(way.now, slot, last) {
             Slot::Live(connection) => {
                 let mut connection = KBox::into_inner(connection);
@@ -432,7 +418,7 @@ impl<T: Types> Connections<T> {
 
     /// Does what time has come for.
     pub(super) fn handle_timeout(&mut self, way: &mut Way<'_>, host: &mut impl Host<T>) {
-        while let Some(slot) = self.schedule.pop(way.now) {
+        while let Some(slot) = self.agenda.schedule.pop(way.now) {
             match self.table.get(slot) {
                 Some(Slot::Live(connection)) => {
                     let fate = connection.handle_timeout(way, host);
@@ -471,7 +457,7 @@ impl<T: Types> Connections<T> {
                 }
                 Some(Slot::HalfOpen(_)) => {
                     drop(self.table.take(way.now, slot, None));
-                    self.schedule.set(slot, Instant::NEVER);
+                    self.agenda.schedule.set(slot, Instant::NEVER);
                 }
                 _ => {}
             }

@@ -304,9 +304,7 @@ impl<T: Types> Peer<T> {
             sent = self.transmit_unasked(now, tag, host);
         }
         if sent == 0 && self.connections_have_more() {
-            if let Some((connections, mut way)) = self.connected(now) {
-                sent = connections.transmit(&mut way, host);
-            }
+            sent = self.transmit_ready(now, host);
         }
         if sent == 0 {
             sent = self.transmit_segments(now, tag, host);

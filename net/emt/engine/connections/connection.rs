@@ -248,6 +248,7 @@ impl<T: Types> Connection<T> {
         }
     }
 
+    #[inline(never)]
     fn on_accept(
         &mut self,
         way: &mut Way<'_>,
@@ -338,7 +339,7 @@ impl<T: Types> Connection<T> {
     fn room(&self, host: &impl Host<T>) -> u32 {
         let room = host.window(&self.conn);
         match self.inc.is_dense() {
-            true => self.inc.fits(host.memory(&self.conn)).min(room.into()) as u32,
+            true => self.inc.fitting(host.memory(&self.conn), room),
             false => room,
         }
     }
@@ -538,19 +539,11 @@ impl<T: Types> Connection<T> {
             verb,
             flags: Flags::default(),
         };
-        let (number, room) = (self.remote, self.room(host));
-        let gap = self.inc.asks().then(|| {
-            let memory = host.memory(&self.conn);
-            let missing = |Span { start, end }| {
-                way.blocks.push(Block::Missing {
-                    number,
-                    start: start as u32,
-                    end: end as u32,
-                });
-            };
-            self.inc.tell_gaps(way.now, memory, missing)
-        });
-        self.inc.tell(way.now, room, gap, &mut flow);
+        let gap = match self.inc.asks() {
+            true => Some(self.ask(way, host)),
+            false => None,
+        };
+        self.inc.tell(way.now, self.room(host), gap, &mut flow);
         let Some(choice) = choice else {
             host.transmit(Packet::Flow(flow, self.ports, None));
             return 1;
@@ -567,6 +560,19 @@ impl<T: Types> Connection<T> {
         let part = choice.part.as_ref().and_then(|part| self.out.part(part));
         host.transmit(Packet::Flow(flow, self.ports, part));
         choice.part.map_or(1, |part| part.count)
+    }
+
+    /// Asks for gaps with the next packets; returns up to where it does with the first.
+    #[inline(never)]
+    fn ask(&mut self, way: &mut Way<'_>, host: &impl Host<T>) -> Place {
+        let (number, memory) = (self.remote, host.memory(&self.conn));
+        self.inc.tell_gaps(way.now, memory, |Span { start, end }| {
+            way.blocks.push(Block::Missing {
+                number,
+                start: start as u32,
+                end: end as u32,
+            });
+        })
     }
 
     /// Gives up what it takes of what is shared.

@@ -33,6 +33,7 @@ impl Density {
     }
 
     /// Takes note of bytes that have come, and what they take.
+    #[inline(never)]
     pub(super) fn note(&mut self, bytes: usize, size: usize) {
         if !self.is_known() {
             return;

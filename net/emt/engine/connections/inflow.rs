@@ -220,8 +220,8 @@ impl<C: Chunk> Inflow<C> {
                 None => return Taken::NoRoom,
             }
         }
-        let gap = self.early.lowest().unwrap_or(u32::MAX);
-        if chunk.len() < gap as usize {
+        let gap = self.early.lowest();
+        if gap.is_none_or(|gap| chunk.len() < gap as usize) {
             return Taken::Next(chunk);
         }
         let size = chunk.size();
@@ -517,14 +517,15 @@ impl<C: Chunk> Inflow<C> {
         self.state == Receiving::Open && free > told && free - told >= (free / 2).max(1)
     }
 
-    /// Returns whether memory has not been enough, so that [`fits`](Self::fits) matters.
+    /// Returns whether memory has not been enough, so that [`fitting`](Self::fitting) matters.
     pub(super) fn is_dense(&self) -> bool {
         self.density.is_known()
     }
 
-    /// Returns for how many bytes so much memory is enough.
-    pub(super) fn fits(&self, memory: usize) -> Place {
-        self.density.fits(memory)
+    /// Returns for how many bytes so much memory is enough, at most for `room`.
+    #[inline(never)]
+    pub(super) fn fitting(&self, memory: usize, room: u32) -> u32 {
+        self.density.fits(memory).min(room.into()) as u32
     }
 
     /// Returns whether the next packet asks for gaps.
@@ -536,7 +537,6 @@ impl<C: Chunk> Inflow<C> {
     ///
     /// Where memory was short, for no more than `memory` is enough for; but always for some of what
     /// is next, which takes none unless it comes with a gap.
-    #[inline(never)]
     pub(super) fn tell_gaps(
         &mut self,
         now: Instant,

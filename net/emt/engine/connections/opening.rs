@@ -111,7 +111,7 @@ impl<T: Types> Connections<T> {
         let wait = way.rtt.timeout() << half_open.tries;
         half_open.again = way.now.plus(wait.min(MAX_RTO / 2));
         half_open.tries += 1;
-        self.schedule.set(slot, half_open.again);
+        self.agenda.schedule.set(slot, half_open.again);
         if let Some(tag) = way.tag {
             let mut flow = bare(tag, Verb::Accept, half_open.remote, half_open.number);
             flow.limit = half_open.room;
@@ -121,7 +121,7 @@ impl<T: Types> Connections<T> {
 
     /// Gives up a connection that is half open, and tells the peer, which may take it for open.
     fn give_up(&mut self, way: &mut Way<'_>, slot: u32, host: &mut impl Host<T>) {
-        self.schedule.set(slot, Instant::NEVER);
+        self.agenda.schedule.set(slot, Instant::NEVER);
         let Slot::HalfOpen(half_open) = self.table.take(way.now, slot, None) else {
             return;
         };

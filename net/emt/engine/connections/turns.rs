@@ -1,28 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whose turn it is to send.
+//! Whose turn it is to send, and whose time comes.
 
 use super::{
+    connection::Connection,
     outflow::Wait,
     Connections,
     Way, //
 };
 use crate::engine::{
+    fifo::Fifo,
     host::{
         Host,
         Types, //
     },
-    time::Instant, //
+    schedule::Schedule, //
 };
-use kernel::prelude::*;
+use kernel::{
+    alloc::AllocError,
+    prelude::*, //
+};
 
-impl<T: Types> Connections<T> {
+/// Whose turn it is, and whose time comes when.
+pub(super) struct Agenda {
+    /// Those that may have something to send.
+    pub(super) ready: Fifo<u32>,
+    /// Those that have, and wait for their share of the budget.
+    pub(super) starved: Fifo<u32>,
+    pub(super) schedule: Schedule,
+}
+
+impl Agenda {
+    pub(super) const fn new() -> Self {
+        Self {
+            ready: Fifo::new(),
+            starved: Fifo::new(),
+            schedule: Schedule::new(),
+        }
+    }
+
+    /// Makes room for as many connections.
+    pub(super) fn reserve(&mut self, count: u32) -> Result<(), AllocError> {
+        self.schedule.reserve(count.saturating_sub(1), GFP_ATOMIC)?;
+        self.ready.reserve_all(count as usize, GFP_ATOMIC)?;
+        self.starved.reserve_all(count as usize, GFP_ATOMIC)
+    }
+
     /// Sees to it that a connection has its turn when it has something to send, and when its time
     /// comes.
-    pub(super) fn look_after(&mut self, way: &mut Way<'_>, slot: u32) {
-        let Some(connection) = self.table.live_at(slot) else {
-            return;
-        };
+    pub(super) fn look_after<T: Types>(
+        &mut self,
+        way: &Way<'_>,
+        slot: u32,
+        connection: &mut Connection<T>,
+    ) {
         if !connection.queued && way.tag.is_some() && connection.has_more(way.now) {
             // There is room: see `reserve`.
             connection.queued = self.ready.push_back(slot, GFP_ATOMIC).is_ok();
@@ -35,17 +66,41 @@ impl<T: Types> Connections<T> {
         self.schedule.set(slot, deadline);
     }
 
+    /// As [`look_after`](Self::look_after), for one that has had its turn, and may want another if
+    /// it has used it.
+    fn look_after_turn<T: Types>(
+        &mut self,
+        way: &Way<'_>,
+        slot: u32,
+        connection: &mut Connection<T>,
+        used: bool,
+    ) {
+        match used {
+            true => self.look_after(way, slot, connection),
+            false => self.schedule.set(slot, connection.deadline(way.rtt, true)),
+        }
+    }
+}
+
+impl<T: Types> Connections<T> {
+    /// Looks after a connection, if there is one: see [`Agenda::look_after`].
+    pub(super) fn look_after(&mut self, way: &Way<'_>, slot: u32) {
+        if let Some(connection) = self.table.live_at(slot) {
+            self.agenda.look_after(way, slot, connection);
+        }
+    }
+
     /// Sends what one connection that is ready can send in one piece; returns how many packets.
     pub(in super::super) fn transmit(&mut self, way: &mut Way<'_>, host: &mut impl Host<T>) -> u32 {
         let Some(tag) = way.tag else {
             return 0;
         };
-        while let Some(slot) = self.ready.pop_front() {
+        while let Some(slot) = self.agenda.ready.pop_front() {
             let Some(connection) = self.table.live_at(slot).filter(|one| one.queued) else {
                 continue;
             };
             connection.queued = false;
-            way.unasked &= self.starved.is_empty();
+            way.unasked &= self.agenda.starved.is_empty();
             if let Ok(packets) = self.take_turn(way, tag, slot, host) {
                 return packets;
             }
@@ -66,9 +121,10 @@ impl<T: Types> Connections<T> {
         let sent = connection.transmit(way, tag, host);
         if sent == Err(Wait::Budget) && !connection.starved {
             // There is room: see `reserve`.
-            connection.starved = self.starved.push_back(slot, GFP_ATOMIC).is_ok();
+            connection.starved = self.agenda.starved.push_back(slot, GFP_ATOMIC).is_ok();
         }
-        self.look_after_sent(way, slot, sent.is_ok());
+        self.agenda
+            .look_after_turn(way, slot, connection, sent.is_ok());
         sent
     }
 
@@ -83,7 +139,7 @@ impl<T: Types> Connections<T> {
             return 0;
         };
         way.unasked = true;
-        while let Some(&slot) = self.starved.front() {
+        while let Some(&slot) = self.agenda.starved.front() {
             let mut sent = Err(Wait::Event);
             if let Some(connection) = self.table.live_at(slot).filter(|one| one.starved) {
                 sent = connection.transmit(way, tag, host);
@@ -92,24 +148,14 @@ impl<T: Types> Connections<T> {
                     return 0;
                 }
                 connection.starved = false;
+                self.agenda
+                    .look_after_turn(way, slot, connection, sent.is_ok());
             }
-            self.starved.pop_front();
-            self.look_after_sent(way, slot, sent.is_ok());
+            self.agenda.starved.pop_front();
             if let Ok(packets) = sent {
                 return packets;
             }
         }
         0
-    }
-
-    /// As [`look_after`](Self::look_after), for one that has had its turn, and may want another if
-    /// it has used it.
-    fn look_after_sent(&mut self, way: &mut Way<'_>, slot: u32, used: bool) {
-        if used {
-            return self.look_after(way, slot);
-        }
-        let connection = self.table.live_at(slot);
-        let deadline = connection.map_or(Instant::NEVER, |one| one.deadline(way.rtt, true));
-        self.schedule.set(slot, deadline);
     }
 }

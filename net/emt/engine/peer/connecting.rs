@@ -33,7 +33,6 @@ impl<T: Types> Peer<T> {
     /// Returns the connections, if there have been any, with what they share with all else.
     #[inline]
     pub(super) fn connected(&mut self, now: Instant) -> Option<(&mut Connections<T>, Way<'_>)> {
-        let unasked = !self.messages_wait();
         let connections = self.connections.as_mut()?;
         let tag = match self.state {
             State::Open(association, _) => Some(association.remote.tag()),
@@ -44,7 +43,7 @@ impl<T: Types> Peer<T> {
             tag,
             rtt: &mut self.rtt,
             budget: &mut self.budget,
-            unasked,
+            unasked: true,
             blocks: &mut self.receiving.blocks,
         };
         Some((connections, way))
@@ -104,8 +103,12 @@ impl<T: Types> Peer<T> {
         more: bool,
         host: &mut impl Host<T>,
     ) -> Result<Option<T::Piece>, T::Piece> {
+        let unasked = !self.messages_wait();
         match self.connected(now) {
-            Some((connections, mut way)) => connections.send(&mut way, number, piece, more, host),
+            Some((connections, mut way)) => {
+                way.unasked = unasked;
+                connections.send(&mut way, number, piece, more, host)
+            }
             None => Ok(Some(piece)),
         }
     }
@@ -141,6 +144,18 @@ impl<T: Types> Peer<T> {
     pub(crate) fn wants_more(&mut self, number: Number) -> bool {
         let connections = self.connections.as_mut();
         connections.is_some_and(|connections| connections.wants_more(number))
+    }
+
+    /// Sends what one connection that is ready can send in one piece; returns how many packets.
+    pub(super) fn transmit_ready(&mut self, now: Instant, host: &mut impl Host<T>) -> u32 {
+        let unasked = !self.messages_wait();
+        match self.connected(now) {
+            Some((connections, mut way)) => {
+                way.unasked = unasked;
+                connections.transmit(&mut way, host)
+            }
+            None => 0,
+        }
     }
 
     /// Handles a packet of a connection; `chunk` has its bytes, if there are any.
