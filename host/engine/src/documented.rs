@@ -93,6 +93,7 @@ const OF_CONNECTIONS: &[(&str, u64)] = &[
     ("MAX_HALF_OPEN", limits::MAX_HALF_OPEN as u64),
     ("ACCEPT_TRIES", limits::ACCEPT_TRIES as u64),
     ("MAX_ASKED", limits::MAX_ASKED as u64),
+    ("MIN_ASKED", limits::MIN_ASKED),
     ("ACK_BYTES", limits::ACK_BYTES as u64),
     ("CLOSED_TIME", limits::CLOSED_TIME),
     ("MORE_TIME", limits::MORE_TIME),

@@ -100,6 +100,8 @@ pub(crate) struct Manner {
     /// What a packet takes of the receive buffer besides its bytes, of which the other end knows
     /// nothing.
     pub(crate) overhead: u64,
+    /// How many bytes a program reads at once, if not all that there are.
+    pub(crate) sips: Option<u64>,
 }
 
 /// A connection's two programs.
@@ -218,7 +220,7 @@ pub(crate) struct Socket {
     finished: bool,
     closed: bool,
     gone: Option<Option<Outcome>>,
-    reading: bool,
+    reading: Option<Instant>,
     writing: bool,
 }
 
@@ -245,7 +247,7 @@ impl Socket {
             finished: false,
             closed: false,
             gone: None,
-            reading: false,
+            reading: None,
             writing: false,
         }
     }
@@ -714,22 +716,34 @@ impl Net {
     fn read_some(&mut self, conn: &Conn, exchange: &Exchange) {
         let mut socket = conn.borrow_mut();
         let script = exchange.scripts[usize::from(socket.end.is_server)];
-        let waiting = socket.arrived - socket.read;
+        let unread = socket.arrived - socket.read;
+        let waiting = unread.min(self.programs.manner.sips.unwrap_or(u64::MAX));
         if waiting == 0 || script.reads == 0 {
             return;
         }
-        if !socket.reading {
-            // It takes its time for what there is, and then reads that.
-            socket.reading = true;
-            let after = (waiting * crate::engine::time::SECOND / script.reads).max(1);
-            self.programs.due.push((socket.end, after));
-            return;
+        match socket.reading {
+            Some(until) if self.now < until => return,
+            Some(_) => socket.reading = None,
+            None => {
+                // It takes its time for what there is, and then reads that.
+                let after = (waiting * crate::engine::time::SECOND / script.reads).max(1);
+                socket.reading = Some(self.now.plus(after));
+                self.programs.due.push((socket.end, after));
+                return;
+            }
         }
-        socket.reading = false;
         socket.read += waiting;
-        socket.burden = 0;
+        socket.burden -= socket.burden * waiting / unread;
+        // As a socket does: what it has refused is worth telling of when there is some room.
+        let is_worth_it = u64::from(socket.window()) >= socket.capacity / 8;
+        let (is_empty, is_over) = (waiting == unread, socket.gone.is_some());
         drop(socket);
-        self.act(conn, Act::Read);
+        if is_worth_it || is_empty {
+            self.act(conn, Act::Read);
+        }
+        if !is_empty && !is_over {
+            self.read_some(conn, exchange);
+        }
     }
 
     fn write_some(&mut self, conn: &Conn, exchange: &Exchange) {

@@ -17,7 +17,8 @@ use crate::{
         Flow,
         Net,
         Reader,
-        Wiring, //
+        Wiring,
+        OVERHEAD, //
     },
     program::{
         Exchange,
@@ -27,6 +28,8 @@ use crate::{
 
 const PORT: u16 = 80;
 const START: Instant = Instant(SECOND);
+/// What a packet takes of a window besides its bytes, which is half of what it takes of memory.
+const TAKEN: u64 = OVERHEAD / 2;
 const FAST: u64 = 10_000_000_000;
 
 fn hosts(wiring: Wiring, lost: u32) -> Net {
@@ -42,10 +45,15 @@ fn hosts(wiring: Wiring, lost: u32) -> Net {
 }
 
 fn write(net: &mut Net, bearing: Bearing, writes: u32, len: u32) {
+    write_to(net, bearing, (writes, len), FAST);
+}
+
+/// Writes to somebody who reads so many bytes in a second.
+fn write_to(net: &mut Net, bearing: Bearing, (writes, len): (u32, u32), reads: u64) {
     let script = |writes, len| Script {
         writes,
         len,
-        reads: FAST,
+        reads,
         hurries: false,
     };
     net.programs.listen(1, PORT, bearing, 128, 100_000);
@@ -173,13 +181,28 @@ fn a_lost_packet_is_sent_little_more_than_once_more() {
     }
 }
 
+/// Who reads them slowly, one by one, has little sent twice.
+#[test]
+fn what_finds_no_memory_waits_for_a_slow_reader() {
+    for (bearing, lost) in [(Bearing::Records, 0), (Bearing::Stream, 0), (Bearing::Records, 10_000)] {
+        let mut net = hosts(Wiring::default(), lost);
+        net.programs.manner.overhead = TAKEN;
+        net.programs.manner.sips = Some(4);
+        net.programs.manner.most_capacity = 100_000;
+        write_to(&mut net, bearing, (20_000, 4), 40_000);
+        run_until(&mut net, 20_000 * 4);
+        // Once when nobody knows yet how much they take, and once when there is room.
+        assert!(net.counts.frames < 60_000, "{bearing:?}, {lost}: {:?}", net.counts);
+    }
+}
+
 /// Small records take much more of memory than their bytes: what finds none is not sent again and
 /// again.
 #[test]
 fn what_finds_no_memory_is_asked_for_as_there_is_some() {
     for (lost, frames) in [(10_000, 27_000), (50_000, 33_000)] {
         let mut net = hosts(Wiring::default(), lost);
-        net.programs.manner.overhead = 700;
+        net.programs.manner.overhead = TAKEN;
         write(&mut net, Bearing::Records, 20_000, 64);
         run_until(&mut net, 20_000 * 64);
         assert!(net.counts.frames < frames, "{lost}: {:?}", net.counts);

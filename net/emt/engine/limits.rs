@@ -76,6 +76,10 @@ pub(crate) const GAPS_AT_ONCE: usize = 16;
 /// How many stretches of a connection in which gaps were asked for have times of their own.
 pub(crate) const MAX_ASKED: usize = 16;
 
+/// How many bytes are asked for at least of what comes next, where memory is short and packets are
+/// tiny.
+pub(crate) const MIN_ASKED: u64 = 64;
+
 /// How many runs of bytes with gaps between them are kept of a message.
 pub(crate) const MAX_RUNS: usize = 64;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One direction of a connection, seen from who receives: what has come, what is missing, and when
-//! to tell.
+//! One direction of a connection, seen from who receives: what has come, and when to tell.
+
+mod gaps;
 
 use super::{
     asked::Asked,
@@ -21,9 +22,7 @@ use crate::{
         limits::{
             ACK_BYTES,
             ACK_DELAY,
-            GAPS_AT_ONCE,
-            MAX_RTO,
-            MIN_WINDOW, //
+            MAX_RTO, //
         },
         rtt::Rtt,
         runs::{
@@ -137,31 +136,9 @@ impl<C: Chunk> Inflow<C> {
         }
     }
 
-    /// Takes note that the socket had no memory for the next `len` bytes, which have come.
-    pub(super) fn refuse(&mut self, len: usize) {
-        self.refused = self.held + len as Place;
-        self.blocked = true;
-        self.gap = Instant::NEVER;
-        self.again = Instant::NEVER;
-        self.asks = None;
-    }
-
     /// Returns the place up to which something has come.
     fn highest(&self) -> Place {
         self.held + Place::from(self.early.highest())
-    }
-
-    /// Returns the gaps between two places.
-    fn missing(&self, asks: Span) -> impl Iterator<Item = Span> + '_ {
-        let held = self.held;
-        let end = asks.end.saturating_sub(held) as u32;
-        self.early
-            .gaps(end)
-            .map(move |gap| Span {
-                start: held + Place::from(gap.start),
-                end: held + Place::from(gap.end),
-            })
-            .filter(move |gap| gap.end > asks.start)
     }
 
     pub(super) fn held(&self) -> u32 {
@@ -265,34 +242,6 @@ impl<C: Chunk> Inflow<C> {
         taken
     }
 
-    /// Asks once more if what comes now was sent after what was asked for, which has not come.
-    #[inline(never)]
-    fn ask_if_late(&mut self, now: Instant, rtt: &Rtt) {
-        if self.blocked {
-            return;
-        }
-        let time = rtt.smoothed().saturating_add(rtt.patience());
-        if let Some(Span { start, end }) = self.asked.late(now, self.held, time) {
-            self.ask(now, start, end, rtt);
-        }
-    }
-
-    /// Sees to it that gaps are asked for that have not been, if they do not close.
-    #[inline(never)]
-    fn wait_for_gaps(&mut self, now: Instant, rtt: &Rtt) {
-        if self.blocked || self.gap != Instant::NEVER {
-            return;
-        }
-        let beyond = Span {
-            start: self.asked.end(),
-            end: self.highest(),
-        };
-        if self.missing(beyond).next().is_some() {
-            self.gap = now.plus(rtt.patience());
-            self.overtaken = beyond.end;
-        }
-    }
-
     /// Takes note that the next `len` bytes were delivered.
     pub(super) fn advance(&mut self, now: Instant, len: usize, rtt: &Rtt) {
         self.held += len as Place;
@@ -304,41 +253,9 @@ impl<C: Chunk> Inflow<C> {
             _ => now.plus(ACK_DELAY),
         };
         self.due = self.due.min(wait);
-        if self.early.is_empty() && self.refused < self.held {
-            // Mostly there was nothing to ask for.
-            self.kept = 0;
-            self.again = Instant::NEVER;
-            self.gap = Instant::NEVER;
-            return;
-        }
-        self.advance_early(now, len, rtt);
-    }
-
-    /// Takes note that the next `len` bytes were delivered, where others had come before them.
-    #[inline(never)]
-    fn advance_early(&mut self, now: Instant, len: usize, rtt: &Rtt) {
-        self.early.shift(len as u32);
-        self.asked.drop_before(self.held);
-        self.asked_in_vain = 0;
-        self.again = match self.held < self.asked.end() {
-            // Some of what was asked for has come; the rest is on its way.
-            true => now.plus(rtt.timeout()),
-            false => Instant::NEVER,
-        };
-        if self.overtaken <= self.held {
-            self.gap = Instant::NEVER;
-        }
-        if self.early.is_empty() {
-            self.kept = 0;
-            self.ask_for_refused(now, rtt);
-        }
-        self.wait_for_gaps(now, rtt);
-    }
-
-    /// Asks for what has found no memory, once all that was asked for before has come.
-    fn ask_for_refused(&mut self, now: Instant, rtt: &Rtt) {
-        if self.refused > self.held && self.held >= self.asked.end() {
-            self.ask(now, self.held, self.refused, rtt);
+        // Mostly nothing is missing, or was until now.
+        if self.kept > 0 || self.asked.end() > 0 || self.refused > self.held {
+            self.advance_early(now, len, rtt);
         }
     }
 
@@ -439,33 +356,6 @@ impl<C: Chunk> Inflow<C> {
         }
     }
 
-    /// Answers a peer that wants to know what is missing, where the socket has `room`.
-    pub(super) fn answer(&mut self, now: Instant, room: u32, rtt: &Rtt) {
-        self.due = now;
-        if self.blocked && room == 0 {
-            return;
-        }
-        self.blocked = false;
-        let end = self.highest().max(self.refused);
-        if self.gap.min(self.again) == Instant::NEVER && end > self.held {
-            self.ask(now, self.held, end, rtt);
-        } else {
-            self.ask_if_late(now, rtt);
-        }
-    }
-
-    /// Asks for the gaps between two places with the next packet, which is to go out now.
-    fn ask(&mut self, now: Instant, start: Place, end: Place, rtt: &Rtt) {
-        let (start, end) = match self.asks {
-            Some(asks) => (start.min(asks.start), end.max(asks.end)),
-            None => (start, end),
-        };
-        self.asks = Some(Span { start, end });
-        self.due = now;
-        let wait = rtt.timeout() << self.asked_in_vain.min(10);
-        self.again = now.plus(wait.min(MAX_RTO));
-    }
-
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called, or a packet to be
     /// sent.
     pub(super) fn deadline(&self) -> Instant {
@@ -481,101 +371,6 @@ impl<C: Chunk> Inflow<C> {
     /// Returns whether it does not go on although the device schedules it: its sender may be gone.
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
         now >= self.stalls()
-    }
-
-    /// Asks for what is missing, if it is time.
-    pub(super) fn handle_timeout(&mut self, now: Instant, rtt: &Rtt) {
-        if now >= self.gap {
-            self.gap = Instant::NEVER;
-            let start = match now >= self.again {
-                true => self.held,
-                false => self.asked.end().max(self.held),
-            };
-            self.ask(now, start, self.overtaken, rtt);
-        } else if now >= self.again {
-            self.asked_in_vain = self.asked_in_vain.saturating_add(1);
-            self.ask(now, self.held, self.asked.end(), rtt);
-        }
-    }
-
-    /// Returns since when it asks in vain for what is missing, if it does.
-    pub(super) fn silent_since(&self) -> Option<Instant> {
-        (self.asked_in_vain > 0 && self.again != Instant::NEVER).then_some(self.moved)
-    }
-
-    /// Returns whether the peer may send so much more, if the socket has `room`, that it is worth
-    /// telling: half the room, or if it could send nothing, or has sent in vain.
-    pub(super) fn is_worth_telling(&mut self, now: Instant, room: u32, rtt: &Rtt) -> bool {
-        let blocked = core::mem::take(&mut self.blocked);
-        let end = self.refused.max(self.asked.end());
-        if blocked && end > self.held && self.state == Receiving::Open {
-            self.ask(now, self.held, end, rtt);
-            return true;
-        }
-        let told = self.limit.saturating_sub(self.held);
-        let free = Place::from(room);
-        self.state == Receiving::Open && free > told && free - told >= (free / 2).max(1)
-    }
-
-    /// Returns whether memory has not been enough, so that [`fitting`](Self::fitting) matters.
-    pub(super) fn is_dense(&self) -> bool {
-        self.density.is_known()
-    }
-
-    /// Returns for how many bytes so much memory is enough, at most for `room`.
-    #[inline(never)]
-    pub(super) fn fitting(&self, memory: usize, room: u32) -> u32 {
-        self.density.fits(memory).min(room.into()) as u32
-    }
-
-    /// Returns whether the next packet asks for gaps.
-    pub(super) fn asks(&self) -> bool {
-        self.asks.is_some()
-    }
-
-    /// Tells `more` of the gaps that are asked for but the first, and returns where that ends.
-    ///
-    /// Where memory was short, for no more than `memory` is enough for; but always for some of what
-    /// is next, which takes none unless it comes with a gap.
-    pub(super) fn tell_gaps(
-        &mut self,
-        now: Instant,
-        memory: usize,
-        mut more: impl FnMut(Span),
-    ) -> Place {
-        let mut gap = self.held;
-        let Some(asks) = self.asks.take() else {
-            return gap;
-        };
-        let quarter = self.density.fits(memory) / 4;
-        let mut fits = self.density.fits(memory.saturating_sub(self.kept));
-        let (mut count, mut end) = (0, asks.start);
-        for missing in self.missing(asks) {
-            let is_next = missing.start == self.held;
-            let least = match is_next {
-                true => quarter.max(MIN_WINDOW.into()),
-                false => 0,
-            };
-            let start = missing.start;
-            let told = Span {
-                start,
-                end: missing.end.min(start + fits.max(least)),
-            };
-            if told.end == start || count == GAPS_AT_ONCE {
-                break;
-            }
-            (count, end) = (count + 1, told.end);
-            fits = fits.saturating_sub(told.end - start);
-            match is_next {
-                true => gap = told.end,
-                false => more(told),
-            }
-        }
-        if count > 0 {
-            let start = asks.start.max(self.held);
-            self.asked.note(now, Span { start, end });
-        }
-        gap
     }
 
     /// Writes what the peer is to know into a packet that goes out now, where the socket has
