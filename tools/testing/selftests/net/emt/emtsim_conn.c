@@ -144,18 +144,16 @@ static size_t take(struct conn *c, const char *data, size_t len)
 
 static void pull(struct conn *c)
 {
-	for (;;) {
-		ssize_t n = recv(c->w.fd, buf, CHUNK, MSG_DONTWAIT), at = 0;
+	ssize_t n = recv(c->w.fd, buf, CHUNK, MSG_DONTWAIT), at = 0;
 
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n <= 0 && sim->over)
-			exit(0);
-		if (n <= 0)
-			die("%s: host %u has lost a connection", sim->f->name, sim_self);
-		while (at < n)
-			at += take(c, buf + at, n - at);
-	}
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0 && sim->over)
+		exit(0);
+	if (n <= 0)
+		die("%s: host %u has lost a connection", sim->f->name, sim_self);
+	while (at < n)
+		at += take(c, buf + at, n - at);
 }
 
 static void conn_ready(struct sim_watch *w)
@@ -222,16 +220,14 @@ static struct conn *conn_open(struct pool *p)
 
 static void listener_ready(struct sim_watch *w)
 {
-	for (;;) {
-		int fd = accept(w->fd, NULL, NULL);
+	int fd = accept(w->fd, NULL, NULL);
 
-		if (fd < 0 && errno == EAGAIN)
-			return;
-		if (fd < 0)
-			die("%s: accept", sim->f->name);
-		fcntl(fd, F_SETFL, O_NONBLOCK);
-		host_watch(&conn_new(fd)->w, EPOLLIN, false);
-	}
+	if (fd < 0 && errno == EAGAIN)
+		return;
+	if (fd < 0)
+		die("%s: accept", sim->f->name);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	host_watch(&conn_new(fd)->w, EPOLLIN, false);
 }
 
 static struct conn *conn_for(struct pool *p)

@@ -78,17 +78,11 @@ static void rdm_send(uint32_t number)
 
 static void rdm_ready(struct sim_watch *w)
 {
+	ssize_t n = recv(w->fd, buf, sizeof(struct sim_head) + SIM_MAX_SIZE, MSG_DONTWAIT);
+	struct sim_head *head = (void *)buf;
 	uint32_t answer;
-	ssize_t n;
 
-	for (;;) {
-		struct sim_head *head = (void *)buf;
-
-		n = recv(w->fd, buf, sizeof(*head) + SIM_MAX_SIZE, MSG_DONTWAIT);
-		if (n < 0 && may_retry())
-			continue;
-		if (n < 0)
-			break;
+	if (n >= 0) {
 		if (n < (ssize_t)sizeof(*head) || n != sizeof(*head) + head->size)
 			die("%s: received %zd bytes of a message", sim->f->name, n);
 		content_check_head(head);
@@ -96,6 +90,8 @@ static void rdm_ready(struct sim_watch *w)
 		answer = host_received(head->number);
 		if (answer != SIM_NONE)
 			rdm_send(answer);
+	} else {
+		may_retry();
 	}
 	drain();
 }
