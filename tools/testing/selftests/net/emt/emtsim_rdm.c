@@ -104,8 +104,8 @@ static void rdm_init(void)
 	sock.fd = host_socket();
 	sock.ready = rdm_ready;
 	/* One socket for what others have many of: as much room as those have together. */
-	sock_set(sock.fd, SO_SNDBUFFORCE, 64 << 20);
-	sock_set(sock.fd, SO_RCVBUFFORCE, 32 << 20);
+	sock_set(sock.fd, SO_SNDBUFFORCE, 512 << 20);
+	sock_set(sock.fd, SO_RCVBUFFORCE, 128 << 20);
 	host_watch(&sock, EPOLLIN, false);
 }
 
