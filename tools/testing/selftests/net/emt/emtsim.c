@@ -12,7 +12,6 @@
  * received is what was sent, or the run fails.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,8 +97,8 @@ static void report(const char *path)
 
 		if (m->start < 0)
 			continue;
-		fprintf(file, "%u,%u,%u,%u,%u,%" PRId64 ",%" PRId64 "\n", i, m->src, m->dst,
-			m->size, m->answer, m->start, m->finish ? m->finish : -1);
+		fprintf(file, "%u,%u,%u,%u,%u,%lld,%lld\n", i, m->src, m->dst, m->size,
+			m->answer, (long long)m->start, m->finish ? (long long)m->finish : -1);
 	}
 	if (fclose(file))
 		die("%s", path);

@@ -95,6 +95,6 @@ void content_check_head(const struct sim_head *head)
 
 	if (number >= sim->count || head->size != content_size(head->number) ||
 	    head->start != m->start || sim_self != (answer ? m->src : m->dst) || m->finish)
-		die("%s: host %u has a message that was not sent to it, or twice: number %x, size %u",
+		die("%s: host %u has what was not sent to it, or twice: number %x, size %u",
 		    sim->f->name, sim_self, head->number, head->size);
 }

@@ -56,10 +56,13 @@ static bool put(uint32_t number)
 
 static void drain(void)
 {
+	bool room_wanted;
+
 	while (first < last && put(queue[first]))
 		first++;
-	if (watched != (first < last)) {
-		watched = first < last;
+	room_wanted = first < last;
+	if (watched != room_wanted) {
+		watched = room_wanted;
 		host_watch(&sock, EPOLLIN | (watched ? EPOLLOUT : 0), true);
 	}
 }
