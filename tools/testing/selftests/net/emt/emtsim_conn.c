@@ -3,6 +3,7 @@
  * The simulation's messages by connections; see emtsim.h. A host keeps some to each
  * other one, and a message takes one that is free, so that it does not wait behind
  * another in the same connection. One is opened when none is free, up to a limit.
+ * Buffers are as the kernel has them: TCP's grow by themselves, the others' do not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +13,6 @@
 
 #include "emtsim.h"
 
-/* SO_SNDBUF and SO_RCVBUF; TCP makes its own as large as this by itself. */
-#define BUFFER	(4 << 20)
 #define PARTS	(SIM_MAX_SIZE / 65536 + 2)
 #define CHUNK	(256 << 10)
 
@@ -190,14 +189,6 @@ static struct conn *conn_new(int fd)
 	return c;
 }
 
-static void sizes(int fd)
-{
-	if (sim->f->domain == AF_INET && !sim->f->protocol)
-		return;
-	sock_set(fd, SO_SNDBUFFORCE, BUFFER);
-	sock_set(fd, SO_RCVBUFFORCE, BUFFER);
-}
-
 static struct conn *conn_open(struct pool *p)
 {
 	union address to;
@@ -205,7 +196,6 @@ static struct conn *conn_open(struct pool *p)
 	int fd = family_socket(sim->f);
 
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	sizes(fd);
 	c = conn_new(fd);
 	c->of = p;
 	c->opening = true;
@@ -283,7 +273,6 @@ static void conns_init(void)
 	listener.fd = host_socket();
 	listener.ready = listener_ready;
 	fcntl(listener.fd, F_SETFL, O_NONBLOCK);
-	sizes(listener.fd);
 	if (listen(listener.fd, 4096))
 		die("%s: listen", sim->f->name);
 	host_watch(&listener, EPOLLIN, false);
