@@ -3,7 +3,8 @@
  * The simulation's messages by connections; see emtsim.h. A host keeps some to each
  * other one, and a message takes one that is free, so that it does not wait behind
  * another in the same connection. One is opened when none is free, up to a limit.
- * Buffers are as the kernel has them: TCP's grow by themselves, the others' do not.
+ * Buffers are as the kernel has them: TCP's grow by themselves, EMT's do not. With
+ * those that it has by itself SCTP comes to a stop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 
 #define PARTS	(SIM_MAX_SIZE / 65536 + 2)
 #define CHUNK	(256 << 10)
+#define SCTP_BUFFER	(4 << 20)
 
 /**
  * struct conn - a connection, at either end
@@ -67,12 +69,12 @@ static int parts_at_once(void)
 	return sim->f->protocol ? 2 : 16;
 }
 
-static void watch(struct conn *c, bool room)
+static void watch(struct conn *c, bool writable)
 {
-	if (c->watched == room)
+	if (c->watched == writable)
 		return;
-	c->watched = room;
-	host_watch(&c->w, EPOLLIN | (room ? EPOLLOUT : 0), true);
+	c->watched = writable;
+	host_watch(&c->w, EPOLLIN | (writable ? EPOLLOUT : 0), true);
 }
 
 static void push(struct conn *c)
@@ -189,6 +191,14 @@ static struct conn *conn_new(int fd)
 	return c;
 }
 
+static void room(int fd)
+{
+	if (sim->f->protocol != IPPROTO_SCTP)
+		return;
+	sock_set(fd, SO_SNDBUFFORCE, SCTP_BUFFER);
+	sock_set(fd, SO_RCVBUFFORCE, SCTP_BUFFER);
+}
+
 static struct conn *conn_open(struct pool *p)
 {
 	union address to;
@@ -196,6 +206,7 @@ static struct conn *conn_open(struct pool *p)
 	int fd = family_socket(sim->f);
 
 	fcntl(fd, F_SETFL, O_NONBLOCK);
+	room(fd);
 	c = conn_new(fd);
 	c->of = p;
 	c->opening = true;
@@ -273,6 +284,7 @@ static void conns_init(void)
 	listener.fd = host_socket();
 	listener.ready = listener_ready;
 	fcntl(listener.fd, F_SETFL, O_NONBLOCK);
+	room(listener.fd);
 	if (listen(listener.fd, 4096))
 		die("%s: listen", sim->f->name);
 	host_watch(&listener, EPOLLIN, false);
