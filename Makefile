@@ -3,11 +3,12 @@
 #
 #   ARCH=x86_64    run under QEMU instead of User-mode Linux (make test: only that part)
 #   RUNS=N         make bench: measure N times and compare
+#   ONLY=TEXT      make sim: only the runs whose names have TEXT in them
 #   SMP=1          make bench: with two CPUs, by the clock on the wall
 #   PROFILE=1      make bench: where the instructions of FAMILY= go, for SIZE= bytes, in MODE= of emtrtt
 #   KDIR=DIR       use this tree of Linux 7.3 instead of fetching one; a copy of it is used, it is never touched
 #   EMT_STATE=DIR  where sources and builds are kept (default: ~/.cache/emt)
-#   JOBS=N         compile N files at a time (default: one for each CPU)
+#   JOBS=N         compile N files at a time (default: one for each CPU); make sim: N runs (default: one)
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -40,7 +41,7 @@ kind := $(or $(ARCH),um)
 measure = $(if $(RUNS),--runs $(RUNS)) $(if $(SMP),--smp) $(if $(PROFILE),--profile) \
 	$(if $(FAMILY),--family "$(FAMILY)") $(if $(SIZE),--size $(SIZE)) $(if $(MODE),--mode $(MODE))
 
-.PHONY: help setup kernel demo test shell bench bench-record series series-bisect lint clean
+.PHONY: help setup kernel demo test shell bench bench-record sim series series-bisect lint clean
 
 help:
 	@$(wb)/help
@@ -77,6 +78,12 @@ bench-record: setup
 	@$(wb)/kernel x86_64-bench
 	@$(wb)/selftests
 	@$(wb)/bench --record "$$REASON"
+
+sim: setup
+	@$(wb)/setup.d/packages plot
+	@$(wb)/kernel um-sim
+	@$(wb)/selftests
+	@$(wb)/sim $(if $(ONLY),--only "$(ONLY)")
 
 series: setup
 	@$(wb)/series.py generate --base $$(. $(wb)/lib.sh && echo $$BASE)

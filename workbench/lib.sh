@@ -41,12 +41,12 @@ toolchain() {
 	cat "$EMT_STATE/toolchain"
 }
 
-# target_of KIND: what make calls the architecture of a kernel of ours (um, x86_64, x86_64-debug, x86_64-bench).
+# target_of KIND: what make calls the architecture of a kernel of ours (um, um-sim, x86_64, x86_64-debug, x86_64-bench).
 target_of() {
 	case $1 in
-	um) echo um ;;
+	um | um-sim) echo um ;;
 	x86_64 | x86_64-debug | x86_64-bench) echo x86_64 ;;
-	*) die "there is no kernel \"$1\": um, x86_64, x86_64-debug and x86_64-bench are" ;;
+	*) die "there is no kernel \"$1\": um, um-sim, x86_64, x86_64-debug and x86_64-bench are" ;;
 	esac
 }
 
