@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include <linux/sockios.h>
+#include <time.h>
 
 #include "emt_test.h"
 
