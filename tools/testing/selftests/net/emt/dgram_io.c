@@ -5,9 +5,9 @@
 #include <sys/ioctl.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <linux/sockios.h>
-#include <time.h>
 
 #include "emt_test.h"
 
