@@ -44,8 +44,8 @@ impl Budget {
         self.limit.saturating_sub(self.used)
     }
 
-    /// Returns how much of it a long message, or a connection, may take that would send `len` bytes:
-    /// a quarter is kept for short messages.
+    /// Returns how much of it a long message or a connection may take that would send `len` bytes: a
+    /// quarter is kept for short messages.
     pub(crate) fn room_for_long(&mut self, len: u32) -> u32 {
         let room = self.room().saturating_sub(self.limit / 4);
         self.wanted |= room < len;

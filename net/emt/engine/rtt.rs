@@ -23,6 +23,8 @@ pub(crate) struct Rtt {
     /// 0 until there is a sample.
     srtt: Nanos,
     rttvar: Nanos,
+    /// Whether that is a guess, which the first sample replaces.
+    guessed: bool,
     /// The shortest of late, which is what it takes without queues; 0 until there is a sample.
     least: Nanos,
     /// Until when that holds, if there is no shorter one: the way may have changed.
@@ -38,6 +40,7 @@ impl Rtt {
         Self {
             srtt: 0,
             rttvar: 0,
+            guessed: false,
             least: 0,
             least_until: Instant(0),
             backoff: 0,
@@ -54,7 +57,8 @@ impl Rtt {
             self.least = measured;
             self.least_until = now.plus(LEAST_AGE);
         }
-        if self.srtt == 0 {
+        if self.srtt == 0 || self.guessed {
+            self.guessed = false;
             self.srtt = measured;
             self.rttvar = measured / 2;
         } else {
@@ -62,6 +66,20 @@ impl Rtt {
             self.srtt = (7 * self.srtt + measured) / 8;
         }
         self.update();
+    }
+
+    /// Takes a time in which a round trip was made, and maybe more. It counts until there is a
+    /// sample, or a shorter guess.
+    ///
+    /// Who only receives has no other.
+    pub(crate) fn guess(&mut self, measured: Nanos) {
+        let measured = measured.clamp(1, MAX_RTO);
+        if self.srtt == 0 || self.guessed && measured < self.srtt {
+            self.guessed = true;
+            self.srtt = measured;
+            self.rttvar = measured / 2;
+            self.update();
+        }
     }
 
     /// Returns whether a packet with this round trip has waited in a long queue.
@@ -155,6 +173,19 @@ mod tests {
         assert_eq!(rtt.timeout(), MAX_RTO);
         rtt.answered();
         assert_eq!(rtt.timeout(), first);
+    }
+
+    #[test]
+    fn a_guess_counts_until_there_is_better() {
+        let mut rtt = Rtt::new();
+        rtt.guess(20 * MILLISECOND);
+        assert_eq!(rtt.smoothed(), 20 * MILLISECOND);
+        rtt.guess(30 * MILLISECOND);
+        rtt.guess(10 * MILLISECOND);
+        assert_eq!(rtt.smoothed(), 10 * MILLISECOND);
+        rtt.sample(Instant(1), 50 * MICROSECOND);
+        rtt.guess(20 * MICROSECOND);
+        assert_eq!(rtt.smoothed(), 50 * MICROSECOND);
     }
 
     #[test]

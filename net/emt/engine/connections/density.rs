@@ -9,8 +9,8 @@ const REMEMBERED: u64 = 64 << 10;
 
 /// The bytes that have come of late, and what they take of memory.
 ///
-/// A window is told in bytes and mostly twice as much of memory is there for them. Tiny packets take
-/// more. That is measured once it was not enough, until it is again.
+/// A window is told in bytes, and mostly twice as much of memory is there for them. Tiny packets
+/// take more. That is measured once it was not enough, until it is again.
 pub(super) struct Density {
     bytes: u64,
     /// 0 as long as nothing is known.

@@ -223,6 +223,7 @@ impl<C: Chunk> Inflow<C> {
             self.refused = self.refused.max(end);
             let bytes = self.early.bytes() as usize + chunk.len();
             self.density.learn(bytes, self.kept + size);
+            self.wait_for_refused(now, rtt);
             return Taken::NoRoom;
         }
         let taken = match self.early.insert(start, chunk) {
@@ -254,8 +255,12 @@ impl<C: Chunk> Inflow<C> {
         };
         self.due = self.due.min(wait);
         // Mostly nothing is missing, or was until now.
-        if self.kept > 0 || self.asked.end() > 0 || self.refused > self.held {
+        if !self.early.is_empty() || self.asked.end() > 0 || self.refused > self.held {
             self.advance_early(now, len, rtt);
+        } else {
+            self.kept = 0;
+            self.gap = Instant::NEVER;
+            self.again = Instant::NEVER;
         }
     }
 

@@ -147,10 +147,7 @@ impl<T: Types> Connections<T> {
             return Verdict::Invalid;
         };
         if let Some(told) = half_open.told.take() {
-            // Who only receives has no other. One that is too long is better than none.
-            if half_open.tries == 1 || way.rtt.smoothed() == 0 {
-                way.rtt.sample(way.now, way.now.since(told));
-            }
+            way.rtt.guess(way.now.since(told));
         }
         // If there is no room after all, the peer sends this once more.
         let (number, ports) = (half_open.number, half_open.ports);

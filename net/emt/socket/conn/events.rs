@@ -22,6 +22,7 @@ use kernel::{
     },
     prelude::*,
     sync::atomic::{
+        Full,
         Relaxed, //
         Release,
     },
@@ -47,6 +48,11 @@ pub(crate) fn room(sock: &Sock<Conn>) -> u32 {
     u32::try_from(free).unwrap_or(0)
 }
 
+/// Returns whether nothing more is taken before something was read.
+fn is_full(sock: &Sock<Conn>) -> bool {
+    sock.unread() > 0 && room(sock) == 0
+}
+
 /// The peer has accepted.
 pub(crate) fn opened(sock: &Sock<Conn>) {
     sock.set_state(SockState::Established);
@@ -56,10 +62,13 @@ pub(crate) fn opened(sock: &Sock<Conn>) {
 /// Queues bytes that have come; returns whether there was room.
 pub(crate) fn arrived(sock: &Sock<Conn>, bytes: Bytes) -> bool {
     // What was let come fits. Tiny packets take more of memory than that.
-    if sock.unread() > 0 && room(sock) == 0 {
-        // Whoever reads tells the peer at once.
-        sock.refused.store(true, Relaxed);
-        return false;
+    if is_full(sock) {
+        // Whoever reads tells the peer. Who has read all before this could be seen tells nobody,
+        // which shows then.
+        sock.refused.xchg(true, Full);
+        if is_full(sock) {
+            return false;
+        }
     }
     let len = bytes.count();
     let packets = bytes.into_packets();

@@ -31,6 +31,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Acquire,
+        Full,
         Relaxed,
         Release, //
     },
@@ -181,7 +182,8 @@ pub(super) fn recvmsg(sock: &Sock<Conn>, msg: &mut RecvMsg<'_>) -> Result<usize>
 /// if it has become much.
 fn consume(sock: &Sock<Conn>, reading: &mut Reading, len: usize) {
     reading.consume(len);
-    sock.unread.fetch_sub(len as i64, Release);
+    // What was turned away because of these bytes is looked at after that: see `arrived`.
+    sock.unread.fetch_sub(len as i64, Full);
     if len > 0 {
         sock.peek_rewind(len);
         sock.untold.fetch_add(len as i64, Relaxed);

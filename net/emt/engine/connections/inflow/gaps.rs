@@ -93,6 +93,15 @@ impl<C: Chunk> Inflow<C> {
         self.wait_for_gaps(now, rtt);
     }
 
+    /// Sees to it that what has come early and found no memory is asked for, if nothing else is.
+    #[inline(never)]
+    pub(super) fn wait_for_refused(&mut self, now: Instant, rtt: &Rtt) {
+        if !self.blocked && self.gap.min(self.again) == Instant::NEVER {
+            self.gap = now.plus(rtt.patience());
+            self.overtaken = self.refused;
+        }
+    }
+
     /// Asks for what has found no memory, once all that was asked for before has come.
     fn ask_for_refused(&mut self, now: Instant, rtt: &Rtt) {
         if self.refused > self.held && self.held >= self.asked.end() {
@@ -174,7 +183,8 @@ impl<C: Chunk> Inflow<C> {
     /// Returns for how many bytes so much memory is enough, at most for `room`.
     #[inline(never)]
     pub(in super::super) fn fitting(&self, memory: usize, room: u32) -> u32 {
-        self.density.fits(memory).min(room.into()) as u32
+        // Not none for ever, where not even a byte seems to fit.
+        self.density.fits(memory).max(1).min(room.into()) as u32
     }
 
     /// Returns whether the next packet asks for gaps.
@@ -276,8 +286,9 @@ mod tests {
         }
 
         fn split_off(&mut self, at: usize) -> Option<Self> {
-            let rest = Self(self.0 - at, self.1 / 2);
-            (self.0, self.1) = (at, self.1 - rest.1);
+            // A copy with memory of its own, as in the kernel.
+            let rest = Self(self.0 - at, self.0 - at + 768);
+            self.0 = at;
             Some(rest)
         }
     }
@@ -392,6 +403,25 @@ mod tests {
         }
         // Thirty milliseconds, in which each is asked for after fifteen.
         assert!((1..4).contains(&first) && (1..4).contains(&third));
+    }
+
+    #[test]
+    fn what_is_cut_and_takes_more_than_was_counted_stays_in_its_place() {
+        let mut side = Side::new(10 * MILLISECOND, 1 << 20);
+        assert!(side.comes(1_000, 1_000, 2_000));
+        assert!(side.comes(500, 2_500, 5_000));
+        assert!(side.comes(10_000, 1_000, 1_000));
+        assert!(side.comes(0, 500, 768));
+        assert_eq!((side.inc.held, side.inc.highest()), (3_000, 11_000));
+    }
+
+    #[test]
+    fn what_found_no_memory_is_asked_for_before_its_sender_asks() {
+        let mut side = Side::new(MILLISECOND, 100);
+        assert!(!side.comes(1_000, 1_000, 2_000));
+        side.memory = 1 << 20;
+        side.waits(MILLISECOND);
+        assert!(side.asks_for(0));
     }
 
     #[test]
