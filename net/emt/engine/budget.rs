@@ -12,6 +12,7 @@ use super::{
         Nanos, //
     },
 };
+use core::num::NonZeroU64;
 
 /// The bytes that are sent unasked, by additive increase and multiplicative decrease (RFC 5681).
 pub(crate) struct Budget {
@@ -44,8 +45,8 @@ impl Budget {
         self.limit.saturating_sub(self.used)
     }
 
-    /// Returns how much of it a long message or a connection may take that would send `len` bytes: a
-    /// quarter is kept for short messages.
+    /// Returns how much of it a long message or a connection may take that would send `len` bytes:
+    /// a quarter is kept for short messages.
     pub(crate) fn room_for_long(&mut self, len: u32) -> u32 {
         let room = self.room().saturating_sub(self.limit / 4);
         self.wanted |= room < len;
@@ -74,6 +75,15 @@ impl Budget {
     pub(crate) fn spend_last(&mut self, len: u32) -> bool {
         self.spend(len);
         self.room() < len
+    }
+
+    /// Returns whether the last `len` bytes that were spent on a connection leave too little for as
+    /// many once more, or are the first to leave too little for a packet of `step` bytes.
+    #[inline]
+    pub(crate) fn ends_with(&self, len: u32, step: NonZeroU64) -> bool {
+        let left = u64::from(self.room().saturating_sub(self.limit / 4));
+        let len = u64::from(len);
+        len > 0 && (left < len || left < step.get() && left + len >= step.get())
     }
 
     /// Takes note that a short message of `len` bytes has gone before others that wait.
@@ -155,6 +165,21 @@ mod tests {
         let count = FIRST_WINDOW / 1000;
         assert!((1..count).all(|_| !budget.spend_last(1000)));
         assert!(budget.spend_last(1000));
+    }
+
+    #[test]
+    fn a_few_of_many_small_packets_are_answered_at_once() {
+        let mut budget = Budget::new();
+        let step = NonZeroU64::new(1_448).unwrap();
+        let mut answered = 0;
+        while budget.room_for_long(100) >= 100 {
+            budget.spend(100);
+            answered += u32::from(budget.ends_with(100, step));
+        }
+        // That before too little is left for a full one, and the last.
+        assert_eq!(answered, 2);
+        // What was asked for takes nothing of it.
+        assert!(!budget.ends_with(0, step));
     }
 
     #[test]

@@ -471,8 +471,10 @@ impl<P: Piece> Outflow<P> {
                 self.timed = Some((span.end, now));
             }
             self.probe = false;
-            // If nothing may follow although there is more, the answer should not be held back.
-            let answer = self.sent < self.end && self.next_new(budget, unasked).is_err();
+            // If nothing may follow although there is more, here or on another connection, the
+            // answer should not be held back.
+            let answer = budget.ends_with(charged, found.step)
+                || self.sent < self.end && self.next_new(budget, unasked).is_err();
             return Ok(self.chosen(found, span, answer));
         }
         if self.wants_to_end() {
