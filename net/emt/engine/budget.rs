@@ -26,8 +26,6 @@ pub(crate) struct Budget {
     wanted: bool,
     /// What short messages have taken while others waited, since one of these last had its turn.
     ahead: u32,
-    /// Whether an answer was asked for because too little is left, and none has come since.
-    asked: bool,
 }
 
 impl Budget {
@@ -39,7 +37,6 @@ impl Budget {
             answered_until: Instant(0),
             wanted: false,
             ahead: 0,
-            asked: false,
         }
     }
 
@@ -81,15 +78,12 @@ impl Budget {
     }
 
     /// Returns whether the last `len` bytes that were spent on a connection leave too little for as
-    /// many once more, or for a packet of `step` bytes.
-    ///
-    /// Once only, until something is answered: who is always at the limit need not have each packet
-    /// answered.
+    /// many once more, or are the first to leave too little for a packet of `step` bytes.
     #[inline]
-    pub(crate) fn ends_with(&mut self, len: u32, step: NonZeroU64) -> bool {
+    pub(crate) fn ends_with(&self, len: u32, step: NonZeroU64) -> bool {
         let left = u64::from(self.room().saturating_sub(self.limit / 4));
-        let ends = len > 0 && left < step.get().max(len.into());
-        ends && !core::mem::replace(&mut self.asked, true)
+        let len = u64::from(len);
+        len > 0 && (left < len || left < step.get() && left + len >= step.get())
     }
 
     /// Takes note that a short message of `len` bytes has gone before others that wait.
@@ -110,7 +104,6 @@ impl Budget {
     /// Takes note that `len` bytes are no longer under way, whatever became of them.
     pub(crate) fn release(&mut self, len: u32) {
         self.used = self.used.saturating_sub(len);
-        self.asked = false;
     }
 
     /// Takes note that `len` bytes have arrived.
@@ -183,13 +176,9 @@ mod tests {
             budget.spend(100);
             answered += u32::from(budget.ends_with(100, step));
         }
-        // That before too little is left for a full one.
-        assert_eq!(answered, 1);
-        budget.acknowledge(100);
-        budget.spend(100);
-        assert!(budget.ends_with(100, step) && !budget.ends_with(100, step));
+        // That before too little is left for a full one, and the last.
+        assert_eq!(answered, 2);
         // What was asked for takes nothing of it.
-        budget.acknowledge(100);
         assert!(!budget.ends_with(0, step));
     }
 
