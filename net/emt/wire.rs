@@ -263,13 +263,13 @@ impl Addresses {
 
     /// Returns the one's complement sum of the addresses (RFC 1071): the checksum's pseudo-header.
     pub(crate) fn sum(&self) -> u16 {
+        // In the other byte order, and two words at a time, which is all the same but for the bytes
+        // of the sum, which are swapped (RFC 1071, 2).
         let words = |address: LinkAddr| {
-            let [a, b, c, d, e, f] = address.octets();
-            u32::from(u16::from_be_bytes([a, b]))
-                + u32::from(u16::from_be_bytes([c, d]))
-                + u32::from(u16::from_be_bytes([e, f]))
+            let bits = address.to_bits();
+            (bits & 0xffff_ffff) + (bits >> 32)
         };
-        fold(words(self.to) + words(self.from))
+        fold(words(self.to) + words(self.from)).swap_bytes()
     }
 
     /// Returns [`sum`](Self::sum) as the kernel's checksum functions take it: of words in memory
@@ -279,11 +279,13 @@ impl Addresses {
     }
 }
 
-/// Folds a sum of few words to 16 bits, adding what carries over (RFC 1071).
-fn fold(sum: u32) -> u16 {
-    let once = (sum & 0xffff) + (sum >> 16);
+/// Folds a sum of few words of 32 bits to 16 bits, adding what carries over (RFC 1071).
+fn fold(sum: u64) -> u16 {
+    let long = (sum & 0xffff_ffff) + (sum >> 32);
+    let once = (long & 0xffff) + (long >> 16);
     let twice = (once & 0xffff) + (once >> 16);
-    twice as u16
+    let thrice = (twice & 0xffff) + (twice >> 16);
+    thrice as u16
 }
 
 #[kernel::macros::kunit_tests(emt_wire)]
