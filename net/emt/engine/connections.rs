@@ -286,13 +286,14 @@ impl<T: Types> Connections<T> {
         live.is_some_and(|(_, connection)| connection.out().wants_more())
     }
 
-    /// Handles a packet, which belongs to the association; `chunk` has its bytes, if any.
+    /// Handles a packet, which belongs to the association; `chunk` has its bytes, if any, and none
+    /// any more if they are kept or delivered.
     pub(super) fn handle(
         &mut self,
         way: &mut Way<'_>,
         flow: &Flow,
         ports: Ports,
-        chunk: Option<T::Chunk>,
+        chunk: &mut Option<T::Chunk>,
         host: &mut impl Host<T>,
     ) -> Verdict {
         let back = Ports {
@@ -316,7 +317,7 @@ impl<T: Types> Connections<T> {
         way: &mut Way<'_>,
         flow: &Flow,
         back: Ports,
-        chunk: Option<T::Chunk>,
+        chunk: &mut Option<T::Chunk>,
         host: &mut impl Host<T>,
     ) -> Verdict {
         let found = self.table.current_slot_of(way.now, flow.to);

@@ -207,12 +207,13 @@ impl<T: Types> Connection<T> {
         matches!(self.phase, Phase::Opening(..))
     }
 
-    /// Takes a packet; `chunk` has its bytes, if there are any.
+    /// Takes a packet; `chunk` has its bytes, if there are any, and none any more if they are kept or
+    /// delivered.
     pub(super) fn handle(
         &mut self,
         way: &mut Way<'_>,
         flow: &Flow,
-        chunk: Option<T::Chunk>,
+        chunk: &mut Option<T::Chunk>,
         host: &mut impl Host<T>,
     ) -> (Verdict, Fate) {
         match (self.phase, flow.verb) {
@@ -283,7 +284,7 @@ impl<T: Types> Connection<T> {
         &mut self,
         way: &mut Way<'_>,
         flow: &Flow,
-        chunk: Option<T::Chunk>,
+        chunk: &mut Option<T::Chunk>,
         host: &mut impl Host<T>,
     ) -> (Verdict, Fate) {
         let (sending, unacknowledged) = (self.out.state, self.out.unacknowledged());
@@ -349,7 +350,7 @@ impl<T: Types> Connection<T> {
         &mut self,
         way: &mut Way<'_>,
         flow: &Flow,
-        chunk: Option<T::Chunk>,
+        chunk: &mut Option<T::Chunk>,
         host: &mut impl Host<T>,
     ) -> Result<Verdict, Fate> {
         let len = chunk.as_ref().map_or(0, Chunk::len);
@@ -357,27 +358,15 @@ impl<T: Types> Connection<T> {
             // Who contradicts himself is nobody to go on with.
             return Err(Fate::Broken(Outcome::Reset, Tell::Abort));
         }
-        let verdict = match chunk {
-            None => Verdict::Good,
-            Some(chunk) => {
+        let verdict = match len {
+            0 => Verdict::Good,
+            _ => {
                 let room = match self.inc.is_early(flow) {
                     true => host.memory(&self.conn),
                     false => 0,
                 };
                 match self.inc.take(way.now, flow, chunk, way.rtt, room) {
-                    Taken::Next(chunk) => {
-                        let len = chunk.len();
-                        match host.arrived(&self.conn, chunk) {
-                            true => {
-                                self.inc.advance(way.now, len, way.rtt);
-                                Verdict::Good
-                            }
-                            false => {
-                                self.inc.refuse(len);
-                                Verdict::NoMemory
-                            }
-                        }
-                    }
+                    Taken::Next => self.deliver(way, chunk, host),
                     Taken::Early => Verdict::Good,
                     Taken::Old => Verdict::Duplicate,
                     Taken::NoRoom => Verdict::NoMemory,
@@ -389,6 +378,30 @@ impl<T: Types> Connection<T> {
             host.ended(&self.conn);
         }
         Ok(verdict)
+    }
+
+    /// Hands over the next bytes.
+    #[inline]
+    fn deliver(
+        &mut self,
+        way: &Way<'_>,
+        chunk: &mut Option<T::Chunk>,
+        host: &mut impl Host<T>,
+    ) -> Verdict {
+        let Some(chunk) = chunk.take() else {
+            return Verdict::Good;
+        };
+        let len = chunk.len();
+        match host.arrived(&self.conn, chunk) {
+            true => {
+                self.inc.advance(way.now, len, way.rtt);
+                Verdict::Good
+            }
+            false => {
+                self.inc.refuse(len);
+                Verdict::NoMemory
+            }
+        }
     }
 
     /// Has the device grant what is to come, or no more.

@@ -52,10 +52,10 @@ pub(super) enum Receiving {
 }
 
 /// What became of bytes that have come.
-pub(super) enum Taken<C> {
-    /// They are the next, or fill the gap before others: to be delivered, and then
-    /// [`advance`](Inflow::advance) is to be called.
-    Next(C),
+pub(super) enum Taken {
+    /// They are the next, and with them come those after a gap that they fill: what is there now is
+    /// to be delivered, and then [`advance`](Inflow::advance) is to be called.
+    Next,
     /// They wait for those before them.
     Early,
     /// They had been there.
@@ -166,18 +166,22 @@ impl<C: Chunk> Inflow<C> {
     }
 
     /// Takes bytes that have come, for which `room` bytes of memory are left if they come early.
+    /// `chunk` has those that are to be delivered afterwards, if there are any.
     pub(super) fn take(
         &mut self,
         now: Instant,
         flow: &Flow,
-        mut chunk: C,
+        chunk: &mut Option<C>,
         rtt: &Rtt,
         room: usize,
-    ) -> Taken<C> {
+    ) -> Taken {
+        let Some(bytes) = chunk else {
+            return Taken::Invalid;
+        };
         let start = expand(self.held, flow.offset);
-        let end = start + chunk.len() as Place;
+        let end = start + bytes.len() as Place;
         if self.density.is_known() {
-            self.density.note(chunk.len(), chunk.size());
+            self.density.note(bytes.len(), bytes.size());
         }
         let past_end = self.end.is_some_and(|last| end > last);
         if past_end || end > self.limit || end < start {
@@ -189,26 +193,39 @@ impl<C: Chunk> Inflow<C> {
             return Taken::Old;
         }
         if start > self.held {
-            return self.keep(now, (start - self.held) as u32, chunk, rtt, room);
+            return match chunk.take() {
+                Some(bytes) => self.keep(now, (start - self.held) as u32, bytes, rtt, room),
+                None => Taken::Invalid,
+            };
         }
         if start < self.held {
-            match chunk.split_off((self.held - start) as usize) {
-                Some(rest) => chunk = rest,
+            match bytes.split_off((self.held - start) as usize) {
+                Some(rest) => *bytes = rest,
                 None => return Taken::NoRoom,
             }
         }
         let gap = self.early.lowest();
-        if gap.is_none_or(|gap| chunk.len() < gap as usize) {
-            return Taken::Next(chunk);
+        match gap.is_none_or(|gap| bytes.len() < gap as usize) {
+            true => Taken::Next,
+            false => self.join_early(chunk),
         }
-        let size = chunk.size();
-        if let Inserted::NoRoom = self.early.insert(0, chunk) {
+    }
+
+    /// Joins the next bytes with those after them, to which there is no gap any more.
+    #[inline(never)]
+    fn join_early(&mut self, chunk: &mut Option<C>) -> Taken {
+        let Some(bytes) = chunk.take() else {
+            return Taken::Invalid;
+        };
+        let size = bytes.size();
+        if let Inserted::NoRoom = self.early.insert(0, bytes) {
             return Taken::NoRoom;
         }
-        match self.early.take() {
-            Some(chunk) => {
-                self.kept = (self.kept + size).saturating_sub(chunk.size());
-                Taken::Next(chunk)
+        *chunk = self.early.take();
+        match chunk {
+            Some(bytes) => {
+                self.kept = (self.kept + size).saturating_sub(bytes.size());
+                Taken::Next
             }
             None => Taken::NoRoom,
         }
@@ -216,7 +233,7 @@ impl<C: Chunk> Inflow<C> {
 
     /// Keeps what has come early.
     #[inline(never)]
-    fn keep(&mut self, now: Instant, start: u32, chunk: C, rtt: &Rtt, room: usize) -> Taken<C> {
+    fn keep(&mut self, now: Instant, start: u32, chunk: C, rtt: &Rtt, room: usize) -> Taken {
         let size = chunk.size();
         if self.kept.saturating_add(size) > room {
             let end = self.held + Place::from(start) + chunk.len() as Place;

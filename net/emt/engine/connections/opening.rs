@@ -137,7 +137,7 @@ impl<T: Types> Connections<T> {
         way: &mut Way<'_>,
         slot: u32,
         flow: &Flow,
-        chunk: Option<T::Chunk>,
+        chunk: &mut Option<T::Chunk>,
         host: &mut impl Host<T>,
     ) -> Verdict {
         let Ok(place) = KBox::<Connection<T>>::new_uninit(GFP_ATOMIC) else {

@@ -9,9 +9,11 @@ pub(super) type Place = u64;
 /// before the beginning.
 pub(super) const fn expand(known: Place, low: u32) -> Place {
     let distance = low.wrapping_sub(known as u32) as i32;
-    match known.checked_add_signed(distance as i64) {
-        Some(place) => place,
-        None => 0,
+    // Nothing is sent that far, so what is there is before the first place.
+    let place = known.wrapping_add_signed(distance as i64);
+    match place > Place::MAX / 2 {
+        true => 0,
+        false => place,
     }
 }
 

@@ -164,7 +164,7 @@ impl<T: Types> Peer<T> {
         now: Instant,
         flow: &Flow,
         ports: Ports,
-        chunk: Option<T::Chunk>,
+        mut chunk: Option<T::Chunk>,
         host: &mut impl Host<T>,
     ) -> Verdict {
         if let Err(verdict) = self.check_tag(now, flow.tag, host) {
@@ -172,7 +172,10 @@ impl<T: Types> Peer<T> {
         }
         self.allow_connections();
         match self.connected(now) {
-            Some((connections, mut way)) => connections.handle(&mut way, flow, ports, chunk, host),
+            // Lent all the way down, since moving it costs more than looking at it.
+            Some((connections, mut way)) => {
+                connections.handle(&mut way, flow, ports, &mut chunk, host)
+            }
             None => Verdict::NoMemory,
         }
     }

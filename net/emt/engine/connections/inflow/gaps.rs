@@ -339,17 +339,18 @@ mod tests {
 
         /// Bytes come; returns whether they are kept.
         fn comes(&mut self, offset: u32, len: usize, size: usize) -> bool {
-            let bytes = Bytes(len, size);
+            let mut chunk = Some(Bytes(len, size));
             let taken = self
                 .inc
-                .take(self.now, &flow(offset), bytes, &self.rtt, self.memory);
+                .take(self.now, &flow(offset), &mut chunk, &self.rtt, self.memory);
+            let next = chunk.map_or(0, |bytes| bytes.len());
             match taken {
-                Taken::Next(bytes) if self.memory > 0 => {
-                    self.inc.advance(self.now, bytes.len(), &self.rtt);
+                Taken::Next if self.memory > 0 => {
+                    self.inc.advance(self.now, next, &self.rtt);
                     true
                 }
-                Taken::Next(bytes) => {
-                    self.inc.refuse(bytes.len());
+                Taken::Next => {
+                    self.inc.refuse(next);
                     false
                 }
                 Taken::Early => true,
