@@ -298,7 +298,8 @@ impl<T: Operations> Sock<T> {
     #[inline]
     pub fn send_skb<const HEADROOM: usize>(&self, msg: &mut SendMsg<'_>) -> Result<SkBuff> {
         const { assert!(HEADROOM <= 1024) };
-        let cookie = self.send_cookie(msg)?;
+        let mut cookie = MaybeUninit::uninit();
+        let cookie = self.send_cookie(msg, &mut cookie)?;
         let len = msg.len();
         // What does not fit in a page goes into fragments, as large allocations tend to fail.
         let linear = if len <= ONE_PAGE - HEADROOM { len } else { 0 };
@@ -319,7 +320,7 @@ impl<T: Operations> Sock<T> {
         // data, which may not be initialised yet, is freed with it.
         let skb = unsafe { SkBuff::from_raw(skb) };
         // SAFETY: The packet is new, and was allocated with these sizes for this socket.
-        unsafe { self.fill::<HEADROOM>(&skb, linear, len - linear, msg, &cookie)? };
+        unsafe { self.fill::<HEADROOM>(&skb, linear, len - linear, msg, cookie)? };
         Ok(skb)
     }
 
@@ -366,18 +367,19 @@ impl<T: Operations> Sock<T> {
 
     /// Collects what the socket and the message's ancillary data say of how to send.
     #[inline]
-    pub(super) fn send_cookie(&self, msg: &mut SendMsg<'_>) -> Result<bindings::sockcm_cookie> {
-        let mut cookie = MaybeUninit::uninit();
+    pub(super) fn send_cookie<'a>(
+        &self,
+        msg: &mut SendMsg<'_>,
+        cookie: &'a mut MaybeUninit<bindings::sockcm_cookie>,
+    ) -> Result<&'a bindings::sockcm_cookie> {
         // SAFETY: The socket is valid; the call initialises the cookie.
-        let mut cookie = unsafe {
+        let cookie = unsafe {
             bindings::sockcm_init(cookie.as_mut_ptr(), self.as_raw());
-            cookie.assume_init()
+            cookie.assume_init_mut()
         };
         if msg.has_control() {
             // SAFETY: The socket, the message and the cookie are valid.
-            to_result(unsafe {
-                bindings::sock_cmsg_send(self.as_raw(), msg.as_raw(), &mut cookie)
-            })?;
+            to_result(unsafe { bindings::sock_cmsg_send(self.as_raw(), msg.as_raw(), cookie) })?;
         }
         Ok(cookie)
     }

@@ -22,7 +22,10 @@ use crate::{
     error::to_result,
     prelude::*, //
 };
-use core::ptr::NonNull;
+use core::{
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
 use zerocopy::Immutable;
 
 /// The origin of an event of this host's own: `SO_EE_ORIGIN_LOCAL`.
@@ -142,12 +145,13 @@ impl<T: Operations> Sock<T> {
         if max == 0 {
             return Err(EINVAL);
         }
-        let cookie = self.send_cookie(msg)?;
+        let mut cookie = MaybeUninit::uninit();
+        let cookie = self.send_cookie(msg, &mut cookie)?;
         let mut list = SkBuffList::new();
         let mut left = msg.len();
         loop {
             let len = left.min(max);
-            list.push_back(self.charged_skb::<HEADROOM>(msg, len, len, &cookie)?);
+            list.push_back(self.charged_skb::<HEADROOM>(msg, len, len, cookie)?);
             left -= len;
             if left == 0 {
                 return Ok(list);
@@ -160,9 +164,10 @@ impl<T: Operations> Sock<T> {
     #[inline]
     pub fn send_whole<const HEADROOM: usize>(&self, msg: &mut SendMsg<'_>) -> Result<SkBuff> {
         const { assert!(HEADROOM <= 1024) };
-        let cookie = self.send_cookie(msg)?;
+        let mut cookie = MaybeUninit::uninit();
+        let cookie = self.send_cookie(msg, &mut cookie)?;
         let len = msg.len();
-        self.charged_skb::<HEADROOM>(msg, len, len, &cookie)
+        self.charged_skb::<HEADROOM>(msg, len, len, cookie)
     }
 
     /// Makes a packet of the next `len` bytes of a message; if that is linear, with `room` for it.
@@ -237,7 +242,6 @@ mod tests {
             SpinLockBh, //
         },
     };
-    use core::mem::MaybeUninit;
 
     static PROTO: Proto<Probe> = Proto::new();
     static STATES: Atomic<i32> = Atomic::new(0);

@@ -15,6 +15,7 @@ use crate::{
     bindings,
     prelude::*, //
 };
+use core::mem::MaybeUninit;
 
 impl<T: Operations> Sock<T> {
     /// Puts packets into the receive queue whose bytes follow those that are there.
@@ -68,8 +69,9 @@ impl<T: Operations> Sock<T> {
         room: usize,
     ) -> Result<SkBuff> {
         const { assert!(HEADROOM <= 1024) };
-        let cookie = self.send_cookie(msg)?;
-        self.charged_skb::<HEADROOM>(msg, len, room, &cookie)
+        let mut cookie = MaybeUninit::uninit();
+        let cookie = self.send_cookie(msg, &mut cookie)?;
+        self.charged_skb::<HEADROOM>(msg, len, room, cookie)
     }
 }
 
