@@ -129,8 +129,9 @@ pub(crate) struct Conn {
     records: Atomic<i64>,
     /// Bytes that were read since the peer was last told of the room that makes.
     untold: Atomic<i64>,
-    /// Whether bytes had to be turned away since who reads last told the peer of room.
-    refused: Atomic<bool>,
+    /// Whether the peer is owed word of room since who reads last told it: bytes had to be turned
+    /// away, or there was too little to tell of.
+    owed: Atomic<bool>,
     /// Whether the peer has had more to send than there was room for.
     confined: Atomic<bool>,
     /// What was taken from the receive queue, of which some may be read; and who receives.
@@ -173,7 +174,7 @@ impl Conn {
             unread: Atomic::new(0),
             records: Atomic::new(0),
             untold: Atomic::new(0),
-            refused: Atomic::new(false),
+            owed: Atomic::new(false),
             confined: Atomic::new(false),
             reading <- new_mutex!(Reading::new(), "emt_reading"),
             sending <- new_mutex!((), "emt_sending"),

@@ -30,16 +30,33 @@ use kernel::{
 
 /// Returns for how many bytes more there is room: packets mostly take up to twice as much of memory
 /// as they bring.
+///
+/// None if there is little and something to be read. Else a peer that always has more to send would
+/// be let send half of what is left, and half of that again, down to single bytes (RFC 1122,
+/// 4.2.3.3). Who reads tells of more.
 pub(crate) fn window(sock: &Sock<Conn>) -> u32 {
     // Whoever asks tells the peer.
     sock.untold.store(0, Relaxed);
-    let free = room(sock);
+    let mut free = room(sock);
+    if free < much(sock) && sock.unread() > 0 {
+        // As for what does not fit: see `arrived`.
+        sock.owed.xchg(true, Full);
+        free = room(sock);
+        if free < much(sock) && sock.unread() > 0 {
+            return 0;
+        }
+    }
     let (bytes, memory) = (sock.unread() as u64, sock.rmem_alloc().unsigned_abs());
     if bytes == 0 || u64::from(memory) <= 2 * bytes {
         return free / 2;
     }
     // Tiny packets take more. What comes next is taken for the like of what is there.
     (u64::from(free) * bytes / u64::from(memory)) as u32
+}
+
+/// Returns how much room is worth telling the peer of while there is something to be read.
+pub(super) fn much(sock: &Sock<Conn>) -> u32 {
+    sock.rcvbuf().unsigned_abs() / 8
 }
 
 /// Returns how much memory the receive buffer has left.
@@ -65,7 +82,7 @@ pub(crate) fn arrived(sock: &Sock<Conn>, bytes: Bytes) -> bool {
     if is_full(sock) {
         // Whoever reads tells the peer. Who has read all before this could be seen tells nobody,
         // which shows then.
-        sock.refused.xchg(true, Full);
+        sock.owed.xchg(true, Full);
         if is_full(sock) {
             return false;
         }

@@ -178,7 +178,7 @@ fn forget(sock: &mut SockGuard<'_, Conn>) {
     sock.unread.store(0, Release);
     sock.records.store(0, Release);
     sock.untold.store(0, Relaxed);
-    sock.refused.store(false, Relaxed);
+    sock.owed.store(false, Relaxed);
     sock.confined.store(false, Relaxed);
 }
 

@@ -200,12 +200,11 @@ fn tell_of_room(sock: &Sock<Conn>) {
         sock.grow_rcvbuf(2 * usize::try_from(sock.rcvbuf()).unwrap_or(0));
         sock.untold.store(i64::MAX / 2, Relaxed);
     }
-    let much = i64::from(sock.rcvbuf()) / 8;
+    let much = events::much(sock);
     // What was turned away is sent again, which should be for more than a packet or two.
-    let takes_again =
-        sock.refused.load(Relaxed) && (sock.unread() == 0 || i64::from(events::room(sock)) >= much);
-    if takes_again || sock.untold.load(Relaxed) >= much {
-        sock.refused.store(false, Relaxed);
+    let owed = sock.owed.load(Relaxed) && (sock.unread() == 0 || events::room(sock) >= much);
+    if owed || sock.untold.load(Relaxed) >= i64::from(much) {
+        sock.owed.store(false, Relaxed);
         with_line(sock, |peer, number, now, host| {
             peer.act(now, number, Act::Read, host)
         });

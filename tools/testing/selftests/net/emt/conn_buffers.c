@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The buffers of connections: what they bound, and when they grow. */
+#include <linux/if_packet.h>
+
 #include "emt_test.h"
 #include "emt_conn.h"
 
@@ -155,6 +157,61 @@ TEST_F(buffers, do_not_grow_for_who_does_not_read)
 	EXPECT_EQ(rcvbuf, sock_get(c->fd[0], SO_RCVBUF));
 	if (conn_family == AF_EMT)
 		EXPECT_EQ(sndbuf, sock_get(c->fd[1], SO_SNDBUF));
+}
+
+/* Where the fields of a connection's packet are, and what they say. */
+#define FLOW_TYPE	7
+#define FLOW_FLAGS	50
+#define FLOW_RECORD	2
+#define FLOW_LEN	52
+#define SHORT		5000
+
+/*
+ * Counts packets of connections that have come to a host with bytes, also such as
+ * are several in one piece, and those with few of them that end no record.
+ */
+static void count_packets(int raw, int *all, int *few)
+{
+	const int headers = ETH_HLEN + FLOW_LEN;
+	struct sockaddr_ll from;
+	socklen_t from_len = sizeof(from);
+	unsigned char head[ETH_HLEN + FLOW_LEN];
+	ssize_t len;
+
+	for (;;) {
+		len = recvfrom(raw, head, sizeof(head), MSG_DONTWAIT | MSG_TRUNC,
+			       (struct sockaddr *)&from, &from_len);
+		if (len < 0)
+			break;
+		if (from.sll_pkttype == PACKET_OUTGOING || len <= headers ||
+		    head[ETH_HLEN + 3] != FLOW_TYPE)
+			continue;
+		(*all)++;
+		if (len < headers + SHORT && !(head[ETH_HLEN + FLOW_FLAGS] & FLOW_RECORD))
+			(*few)++;
+	}
+}
+
+/* A sender that has more is let go on when there is much room, and not by half of what is left. */
+TEST_F(buffers, are_not_filled_bit_by_bit)
+{
+	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_EMT) };
+	struct conn *c = &self->c;
+	int raw, few = 0, all = 0;
+
+	EMT_ONLY();
+	conn_pair(c, c->fd);
+	netns_enter(c->h[0].netns);
+	at.sll_ifindex = link_index(EMT_DEV);
+	raw = socket(AF_PACKET, SOCK_RAW, 0);
+	ASSERT_EQ(0, bind(raw, (struct sockaddr *)&at, sizeof(at)));
+	EXPECT_LT(100000, fill(c->fd[1], 100000));
+	count_packets(raw, &all, &few);
+	EXPECT_LT(2, all);
+	/* What is left of the room at last; the end of what was written at once may be one, too. */
+	EXPECT_GE(2, few)
+		TH_LOG("%d of %d packets were short", few, all);
+	close(raw);
 }
 
 TEST_HARNESS_MAIN
