@@ -65,7 +65,11 @@ pub(crate) fn send(
         return Err(EMSGSIZE);
     }
     let header = Header::datagram(source_port, to.port, payload).ok_or(EMSGSIZE)?;
-    skb.set_flow_hash(flow_hash(Kind::Datagram, (source_port, to.port), to.link));
+    skb.set_flow_hash(flow_hash(
+        Kind::Datagram.into(),
+        (source_port, to.port),
+        to.link,
+    ));
 
     let result = transmit(&route, skb, &header, to.link);
     match result {
@@ -78,16 +82,38 @@ pub(crate) fn send(
     result.map(|()| payload)
 }
 
-/// Returns the hash of the packets of one flow: of one kind, and between the same two ports.
+/// What is one flow between the same two ports: mostly packets of one kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Class(u32);
+
+impl Class {
+    /// Messages that wait for grants. As much of them is queued as was granted, behind which others
+    /// would wait.
+    pub(crate) const LONG: Self = Self(8);
+}
+
+impl From<Kind> for Class {
+    #[inline]
+    fn from(kind: Kind) -> Self {
+        Self(kind as u32)
+    }
+}
+
+/// Returns the hash of the packets of one flow.
 ///
-/// Where a queue is fair to flows, a connection does not wait behind others, and a message of one
-/// packet not behind longer ones of its socket. Messages are not flows of their own: who sends many
-/// would have more of the device than others. Nothing in EMT depends on the order of packets.
+/// Where a queue is fair to flows, a connection does not wait behind others, a message of one packet
+/// not behind longer ones of its socket, and these not behind long ones. Messages are not flows of
+/// their own: who sends many would have more of the device than others. Nothing in EMT depends on
+/// the order of packets.
 #[inline]
-pub(crate) fn flow_hash(kind: Kind, (source, destination): (u16, u16), to: LinkAddr) -> u32 {
+pub(crate) fn flow_hash(
+    Class(class): Class,
+    (source, destination): (u16, u16),
+    to: LinkAddr,
+) -> u32 {
     let ports = u32::from(source) << 16 | u32::from(destination);
     // Queues are chosen by the high bits (Knuth, The Art of Computer Programming, 6.4).
-    (to.to_bits() as u32 ^ ports ^ (kind as u32) << 28).wrapping_mul(0x9e37_79b1)
+    (to.to_bits() as u32 ^ ports ^ class << 28).wrapping_mul(0x9e37_79b1)
 }
 
 /// Puts the header before the payload and sends the packet.

@@ -21,6 +21,7 @@ use crate::{
             Types,
             Unwilling, //
         },
+        limits::FIRST_WINDOW,
         time::{
             Instant,
             Nanos, //
@@ -31,7 +32,10 @@ use crate::{
         Bytes,
         Outgoing, //
     },
-    output,
+    output::{
+        self,
+        Class, //
+    },
     portion::Portion,
     socket::{
         bound,
@@ -149,14 +153,28 @@ impl<'a> Surroundings<'a> {
     }
 
     /// Queues a packet with `own` as its own header, before which the common one comes.
+    #[inline]
     fn send<const N: usize>(&mut self, kind: Kind, ports: (u16, u16), own: [u8; N], skb: SkBuff) {
-        if self.try_send(kind, ports, own, skb).is_err() {
+        self.send_as(kind.into(), kind, ports, own, skb);
+    }
+
+    /// As [`send`](Self::send), with the class of its flow.
+    fn send_as<const N: usize>(
+        &mut self,
+        class: Class,
+        kind: Kind,
+        ports: (u16, u16),
+        own: [u8; N],
+        skb: SkBuff,
+    ) {
+        if self.try_send(class, kind, ports, own, skb).is_err() {
             self.station.link.count(Counter::TxErrors, 1);
         }
     }
 
     fn try_send<const N: usize>(
         &mut self,
+        class: Class,
         kind: Kind,
         ports: (u16, u16),
         own: [u8; N],
@@ -170,7 +188,7 @@ impl<'a> Surroundings<'a> {
         };
         skb.push_all([&header.emit(addresses.sum()), &own])?;
         skb.set_partial_checksum(CHECKSUM_OFFSET)?;
-        skb.set_flow_hash(output::flow_hash(kind, ports, self.station.addr));
+        skb.set_flow_hash(output::flow_hash(class, ports, self.station.addr));
         self.packets.push_back(skb);
         if ports.0 != 0 && payload > 0 {
             self.station.link.count(Counter::TxBytes, payload);
@@ -199,8 +217,12 @@ impl<'a> Surroundings<'a> {
             source,
             destination,
         } = message.ports();
+        let class = match message.len() > FIRST_WINDOW {
+            true => Class::LONG,
+            false => kind.into(),
+        };
         match part {
-            Some(skb) => self.send(kind, (source, destination), own, skb),
+            Some(skb) => self.send_as(class, kind, (source, destination), own, skb),
             None => self.station.link.count(Counter::TxErrors, 1),
         }
     }

@@ -92,6 +92,7 @@ impl<K: PartialEq> Grants<K> {
         known.progress.arrived = progress.arrived;
         // What the transfer knows counts: what it was granted may not have reached it.
         known.progress.limit = progress.limit;
+        known.progress.step = progress.step;
         if self.waiting.is_empty() {
             known.progress.total = progress.total;
         } else if known.remaining() == 0 {
@@ -183,6 +184,7 @@ impl<K: PartialEq> Grants<K> {
 
     /// Gives the free places to who waits, and each who has one its share.
     fn fill(&mut self, grant: &mut impl FnMut(&K, Transfer, u64)) {
+        let known = self.granted.len();
         while self.granted.len() < GRANTED_AT_ONCE && self.granted.reserve(1, GFP_ATOMIC).is_ok() {
             let next = self.choose().and_then(|at| self.waiting.remove(at).ok());
             let Some(next) = next else {
@@ -190,16 +192,16 @@ impl<K: PartialEq> Grants<K> {
             };
             let _ = self.granted.push_within_capacity(next);
         }
-        let share = GRANTED_BYTES
-            .checked_div(self.granted.len() as u32)
-            .map_or(0, u64::from);
+        let each = GRANTED_BYTES.checked_div(self.granted.len() as u32);
         let alone = self.waiting.is_empty();
-        for Candidate {
-            peer,
-            transfer,
-            progress,
-        } in &mut self.granted
-        {
+        for (at, candidate) in self.granted.iter_mut().enumerate() {
+            let Candidate {
+                peer,
+                transfer,
+                progress,
+            } = candidate;
+            // A packet at least, of which its sender cannot use a part.
+            let share = u64::from(each.unwrap_or(0).max(progress.step));
             // Who is not waited for need not say first that there is more.
             let end = match alone && progress.endless {
                 true => u64::MAX,
@@ -207,10 +209,11 @@ impl<K: PartialEq> Grants<K> {
             };
             let limit = progress.arrived.saturating_add(share).min(end);
             let more = limit.saturating_sub(progress.limit);
-            // As much as is worth a packet.
-            if more >= share / 8 || more > 0 && limit == end {
-                progress.limit = limit;
-                grant(peer, *transfer, limit);
+            // As much as is worth a packet. Who has just got its place learns that even if what it
+            // sends unasked is more than its share: else it would not report how far it has come.
+            if more >= share / 8 || more > 0 && limit == end || at >= known {
+                progress.limit = progress.limit.max(limit);
+                grant(peer, *transfer, progress.limit);
             }
         }
     }
@@ -245,6 +248,7 @@ mod tests {
             endless: false,
             arrived,
             limit: 0,
+            step: 0,
         }
     }
 
@@ -306,8 +310,32 @@ mod tests {
         assert_eq!(who, Some(GRANTED_AT_ONCE as u32));
         // It waits, and is no worse off than others.
         grants.settled(&1, MESSAGE, &mut |peer, _, _| who = Some(*peer));
-        assert_eq!(who, Some(GRANTED_AT_ONCE as u32));
+        assert_eq!(who, Some(0));
         assert!(position(&grants.granted, &0, MESSAGE).is_some());
+    }
+
+    #[test]
+    fn who_gets_a_place_learns_that_though_it_may_send_more_than_its_share() {
+        let mut grants = Grants::new();
+        let mut progress = came(1_000, LONG);
+        progress.limit = 2 * u64::from(GRANTED_BYTES);
+        assert_eq!(tell(&mut grants, 7, progress), 1 << 7);
+        // Once.
+        assert_eq!(tell(&mut grants, 7, progress), 0);
+    }
+
+    #[test]
+    fn a_share_is_a_packet_at_least() {
+        let mut grants = Grants::new();
+        let mut limits = [0; GRANTED_AT_ONCE];
+        for peer in 0..GRANTED_AT_ONCE as u32 {
+            let mut progress = came(0, LONG);
+            progress.step = GRANTED_BYTES;
+            grants.progress(peer, MESSAGE, progress, &mut |peer, _, to| {
+                limits[*peer as usize] = to;
+            });
+        }
+        assert!(limits.iter().all(|to| *to == u64::from(GRANTED_BYTES)));
     }
 
     #[test]

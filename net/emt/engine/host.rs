@@ -274,4 +274,6 @@ pub(crate) struct Progress {
     pub(crate) arrived: u64,
     /// Up to where its sender may send.
     pub(crate) limit: u64,
+    /// Bytes of a packet of it.
+    pub(crate) step: u32,
 }

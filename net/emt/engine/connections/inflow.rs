@@ -91,6 +91,8 @@ pub(super) struct Inflow<C> {
     due: Instant,
     /// Bytes that have come since the last packet went out.
     unacknowledged: u32,
+    /// Bytes of the last packet that has come, or of each of those that came in one piece.
+    step: u32,
     /// When to ask for the gaps between what has been `asked` for and `overtaken`, which until then
     /// others may only have overtaken.
     gap: Instant,
@@ -124,6 +126,7 @@ impl<C: Chunk> Inflow<C> {
             state: Receiving::Open,
             due: Instant::NEVER,
             unacknowledged: 0,
+            step: 0,
             gap: Instant::NEVER,
             overtaken: 0,
             asked: Asked::new(),
@@ -180,6 +183,7 @@ impl<C: Chunk> Inflow<C> {
         };
         let start = expand(self.held, flow.offset);
         let end = start + bytes.len() as Place;
+        self.step = bytes.step() as u32;
         if self.density.is_known() {
             self.density.note(bytes.len(), bytes.size());
         }
@@ -306,6 +310,7 @@ impl<C: Chunk> Inflow<C> {
             endless: true,
             arrived: self.reported,
             limit: self.granted.max(self.held),
+            step: self.step,
         })
     }
 

@@ -308,6 +308,7 @@ impl<T: Types> Incoming<T> {
             endless: false,
             arrived: self.arrived.into(),
             limit: self.limit.into(),
+            step: self.shape.step,
         }
     }
 }
