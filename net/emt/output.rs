@@ -101,10 +101,10 @@ impl From<Kind> for Class {
 
 /// Returns the hash of the packets of one flow.
 ///
-/// Where a queue is fair to flows, a connection does not wait behind others, a message of one packet
-/// not behind longer ones of its socket, and these not behind long ones. Messages are not flows of
-/// their own: who sends many would have more of the device than others. Nothing in EMT depends on
-/// the order of packets.
+/// Where a queue is fair to flows, a connection does not wait behind others, a message of one
+/// packet not behind longer ones of its socket, and these not behind long ones. Messages are not
+/// flows of their own: who sends many would have more of the device than others. Nothing in EMT
+/// depends on the order of packets.
 #[inline]
 pub(crate) fn flow_hash(
     Class(class): Class,

@@ -229,7 +229,7 @@ impl SkBuff {
     #[inline]
     pub fn pull<const N: usize>(&mut self) -> Option<[u8; N]> {
         let header = self.peek::<N>()?;
-        // SAFETY: The packet has no other user, and `N` bytes are linear, of which it was made sure.
+        // SAFETY: The packet has no other user, and `N` bytes are linear: they were looked at.
         unsafe { bindings::skb_pull_rcsum(self.as_raw(), N as u32) };
         Some(header)
     }

@@ -207,8 +207,8 @@ impl<T: Types> Connection<T> {
         matches!(self.phase, Phase::Opening(..))
     }
 
-    /// Takes a packet; `chunk` has its bytes, if there are any, and none any more if they are kept or
-    /// delivered.
+    /// Takes a packet; `chunk` has its bytes, if there are any, and none any more if they are kept
+    /// or delivered.
     pub(super) fn handle(
         &mut self,
         way: &mut Way<'_>,
