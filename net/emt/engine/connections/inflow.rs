@@ -183,7 +183,6 @@ impl<C: Chunk> Inflow<C> {
         };
         let start = expand(self.held, flow.offset);
         let end = start + bytes.len() as Place;
-        self.step = bytes.step() as u32;
         if self.density.is_known() {
             self.density.note(bytes.len(), bytes.size());
         }
@@ -191,6 +190,7 @@ impl<C: Chunk> Inflow<C> {
         if past_end || end > self.limit || end < start {
             return Taken::Invalid;
         }
+        self.step = bytes.step() as u32;
         if end <= self.held {
             // What it was told is lost, or was too late.
             self.due = now;
