@@ -95,6 +95,7 @@ const OF_CONNECTIONS: &[(&str, u64)] = &[
     ("MAX_ASKED", limits::MAX_ASKED as u64),
     ("MIN_ASKED", limits::MIN_ASKED),
     ("ACK_BYTES", limits::ACK_BYTES as u64),
+    ("ANSWERS_AT_ONCE", limits::ANSWERS_AT_ONCE as u64),
     ("CLOSED_TIME", limits::CLOSED_TIME),
     ("MORE_TIME", limits::MORE_TIME),
     ("KEEP_IDLE", limits::KEEP_IDLE),

@@ -208,3 +208,29 @@ fn what_finds_no_memory_is_asked_for_as_there_is_some() {
         assert!(net.counts.frames < frames, "{lost}: {:?}", net.counts);
     }
 }
+
+/// Begins connections that stay open, each of which has been sent something; returns the time.
+fn idle_connections(net: &mut Net, count: usize) -> Instant {
+    net.programs.manner.stay_open = true;
+    for _ in 0..count {
+        write(net, Bearing::Stream, 1, 100);
+    }
+    net.run(START.plus(100 * MILLISECOND));
+    assert_eq!(net.programs.compared, 100 * count as u64);
+    // When the last of it has happened.
+    net.now
+}
+
+/// A little on each of many connections is soon as much as goes unasked. Then it is not waited for
+/// acknowledgments that are held back.
+#[test]
+fn who_sends_little_on_each_of_many_connections_need_not_wait() {
+    let way = Wiring { delay: 20 * MICROSECOND, ..Wiring::default() };
+    let mut net = hosts(way, 0);
+    let now = idle_connections(&mut net, 100);
+    for exchange in 0..100 {
+        assert!(net.write_one(exchange, false, 1_000));
+    }
+    net.run(now.plus(450 * MICROSECOND));
+    assert_eq!(net.programs.compared, 110_000);
+}

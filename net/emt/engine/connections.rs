@@ -38,6 +38,7 @@ use super::{
     },
 };
 use crate::wire::flow::{
+    Flags,
     Flow,
     Number,
     Verb, //
@@ -303,7 +304,13 @@ impl<T: Types> Connections<T> {
         let bearing = match flow.verb {
             Verb::OpenStream => Bearing::Stream,
             Verb::OpenRecords => Bearing::Records,
-            _ => return self.handle_known(way, flow, back, chunk, host),
+            _ => {
+                let verdict = self.handle_known(way, flow, back, chunk, host);
+                if flow.flags.has(Flags::ANSWER) && verdict != Verdict::BadTag {
+                    self.hurry(way.now);
+                }
+                return verdict;
+            }
         };
         if flow.from == Number::NONE || chunk.is_some() {
             return Verdict::Invalid;

@@ -141,6 +141,9 @@ pub(crate) const ACCEPT_TRIES: u8 = 14;
 /// After so many bytes of a connection an acknowledgment does not wait.
 pub(crate) const ACK_BYTES: u32 = 16 << 10;
 
+/// How many other connections acknowledge what has come on them when one is asked for an answer.
+pub(crate) const ANSWERS_AT_ONCE: usize = 32;
+
 /// How long a connection that is over is remembered. More than a few of [`MAX_RTO`], after which
 /// the other end asks.
 pub(crate) const CLOSED_TIME: Nanos = 4 * SECOND;

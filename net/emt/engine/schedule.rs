@@ -48,6 +48,14 @@ impl Schedule {
         self.heap.first().map_or(Instant::NEVER, |(at, _)| *at)
     }
 
+    /// Returns slots whose deadlines come until `end`; of many only `count`, mostly the first.
+    pub(crate) fn soon(&self, end: Instant, count: usize) -> impl Iterator<Item = u32> + use<'_> {
+        let first = self.heap.iter().take(count);
+        first
+            .filter(move |(at, _)| *at <= end)
+            .map(|(_, slot)| *slot)
+    }
+
     /// Takes out a slot whose deadline has come.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<u32> {
         let &(at, slot) = self.heap.first()?;

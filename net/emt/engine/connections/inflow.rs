@@ -163,6 +163,11 @@ impl<C: Chunk> Inflow<C> {
         self.due <= now
     }
 
+    /// Returns whether bytes have come since a packet last went out.
+    pub(super) fn owes(&self) -> bool {
+        self.unacknowledged > 0
+    }
+
     /// Sees to it that the peer is told at once.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.due = now;

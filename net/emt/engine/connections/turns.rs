@@ -14,7 +14,12 @@ use crate::engine::{
         Host,
         Types, //
     },
-    schedule::Schedule, //
+    limits::{
+        ACK_DELAY,
+        ANSWERS_AT_ONCE, //
+    },
+    schedule::Schedule,
+    time::Instant, //
 };
 use kernel::{
     alloc::AllocError,
@@ -87,6 +92,23 @@ impl<T: Types> Connections<T> {
     pub(super) fn look_after(&mut self, way: &Way<'_>, slot: u32) {
         if let Some(connection) = self.table.live_at(slot) {
             self.agenda.look_after(way, slot, connection);
+        }
+    }
+
+    /// Has acknowledgments sent that wait, on whatever connections: the peer wants an answer.
+    ///
+    /// What may go unasked is limited for all of them together. Who waits for it waits for one
+    /// answer, but it may be the others that have taken all of it, with little on each.
+    #[inline(never)]
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let (ready, soon) = (&mut self.agenda.ready, now.plus(ACK_DELAY));
+        for slot in self.agenda.schedule.soon(soon, ANSWERS_AT_ONCE) {
+            let live = self.table.live_at(slot);
+            if let Some(connection) = live.filter(|one| !one.queued && one.inc.owes()) {
+                connection.inc.hurry(now);
+                // There is room: see `reserve`.
+                connection.queued = ready.push_back(slot, GFP_ATOMIC).is_ok();
+            }
         }
     }
 
