@@ -234,3 +234,24 @@ fn who_sends_little_on_each_of_many_connections_need_not_wait() {
     net.run(now.plus(450 * MICROSECOND));
     assert_eq!(net.programs.compared, 110_000);
 }
+
+/// What is no more than a packet does not wait until many that have more have had their turns.
+#[test]
+fn a_little_on_one_connection_goes_before_much_on_others() {
+    let way = Wiring { delay: 20 * MICROSECOND, ..Wiring::default() };
+    let mut net = hosts(way, 0);
+    let now = idle_connections(&mut net, 41);
+    for exchange in 0..40 {
+        assert!(net.write_one(exchange, false, 40_000));
+    }
+    assert!(net.write_one(40, false, 1_000));
+    let mut passed = 0;
+    while !net.state_of(40, true).contains("arrived 1100") {
+        passed += 10;
+        net.run(now.plus(passed * MICROSECOND));
+    }
+    assert!(passed < 150, "{passed} us");
+    // And these have theirs.
+    net.run(now.plus(20 * MILLISECOND));
+    assert_eq!(net.programs.compared, 41 * 100 + 40 * 40_000 + 1_000);
+}

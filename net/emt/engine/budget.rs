@@ -14,6 +14,17 @@ use super::{
 };
 use core::num::NonZeroU64;
 
+/// Which connections may take of what goes unasked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unasked {
+    /// All.
+    All,
+    /// Those with no more than a packet, which go before others that wait.
+    Short,
+    /// None: it is another's turn.
+    Nothing,
+}
+
 /// The bytes that are sent unasked, by additive increase and multiplicative decrease (RFC 5681).
 pub(crate) struct Budget {
     limit: u32,
@@ -53,9 +64,26 @@ impl Budget {
         room
     }
 
-    /// Returns whether nothing is under way that was not asked for.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.used == 0
+    /// Returns how much of it a connection may take that would send `len` bytes, and whether it may
+    /// send a packet even if that is too little: one may always be under way. `is_short` if it has
+    /// no more than a packet.
+    pub(crate) fn share(&mut self, who: Unasked, is_short: bool, len: u32) -> (u32, bool) {
+        match who {
+            Unasked::All | Unasked::Short if is_short => {
+                self.wanted |= self.room() < len;
+                (self.room(), self.used == 0)
+            }
+            Unasked::All => (self.room_for_long(len), self.used == 0),
+            Unasked::Short | Unasked::Nothing => (0, false),
+        }
+    }
+
+    /// Returns who may take of it while others wait.
+    pub(crate) fn ahead_of_others(&self) -> Unasked {
+        match self.is_others_turn() {
+            true => Unasked::Nothing,
+            false => Unasked::Short,
+        }
     }
 
     /// Returns whether `len` bytes may be sent. When nothing is under way, they always may.

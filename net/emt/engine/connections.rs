@@ -19,7 +19,10 @@ mod turns;
 mod words;
 
 use super::{
-    budget::Budget,
+    budget::{
+        Budget,
+        Unasked, //
+    },
     host::{
         Bearing,
         Host,
@@ -69,8 +72,8 @@ pub(super) struct Way<'a> {
     pub(super) tag: Option<u32>,
     pub(super) rtt: &'a mut Rtt,
     pub(super) budget: &'a mut Budget,
-    /// Whether what the peer has not asked for may be sent: nobody else waits for the budget.
-    pub(super) unasked: bool,
+    /// Who may send what the peer has not asked for.
+    pub(super) unasked: Unasked,
     /// What goes with control packets.
     pub(super) blocks: &'a mut Telling,
 }

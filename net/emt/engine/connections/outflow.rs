@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     engine::{
-        budget::Budget,
+        budget::{
+            Budget,
+            Unasked, //
+        },
         host::Piece,
         limits::{
             FIRST_RTO,
@@ -385,9 +388,9 @@ impl<P: Piece> Outflow<P> {
         None
     }
 
-    /// Returns what goes out next for the first time, if it may.
-    /// `unasked` if it may take of the budget.
-    fn next_new(&mut self, budget: &mut Budget, unasked: bool) -> Result<(Found, Span), Wait> {
+    /// Returns what goes out next for the first time, if it may. `unasked` is who may take of the
+    /// budget.
+    fn next_new(&mut self, budget: &mut Budget, unasked: Unasked) -> Result<(Found, Span), Wait> {
         let end = self.end.min(self.limit);
         if self.sent >= end {
             return Err(Wait::Event);
@@ -407,14 +410,12 @@ impl<P: Piece> Outflow<P> {
         }
         let free = self.granted.saturating_sub(self.sent);
         let missing = (span.end - span.start).saturating_sub(free);
-        let share = match unasked {
-            true => budget.room_for_long(missing as u32),
-            false => 0,
-        };
+        let is_short = self.end - self.held <= step.get();
+        let (share, at_least_one) = budget.share(unasked, is_short, missing as u32);
         let room = free + u64::from(share);
         if span.end - span.start > room {
             let whole = room / step * step.get();
-            if whole == 0 && !(unasked && budget.is_unused()) {
+            if whole == 0 && !at_least_one {
                 return Err(Wait::Budget);
             }
             span.end = span.end.min(span.start + whole.max(step.get()));
@@ -444,14 +445,12 @@ impl<P: Piece> Outflow<P> {
         self.state == Sending::Ending && self.sent == self.end && !self.end_sent
     }
 
-    /// Chooses what goes out next, or what it waits for.
-    ///
-    /// `unasked` if it may take of the budget.
+    /// Chooses what goes out next, or what it waits for. `unasked` is who may take of the budget.
     pub(super) fn choose(
         &mut self,
         now: Instant,
         budget: &mut Budget,
-        unasked: bool,
+        unasked: Unasked,
     ) -> Result<Choice, Wait> {
         if !self.again.is_empty() {
             if let Some((found, span)) = self.next_again() {
@@ -463,6 +462,9 @@ impl<P: Piece> Outflow<P> {
             let charged = span.end.saturating_sub(self.granted.max(span.start)) as u32;
             self.charged = self.charged.saturating_add(charged);
             budget.spend(charged);
+            if unasked == Unasked::Short {
+                budget.go_ahead(charged);
+            }
             if !self.is_under_way() {
                 self.wait(now);
             }

@@ -9,6 +9,7 @@ use super::{
     Way, //
 };
 use crate::engine::{
+    budget::Unasked,
     fifo::Fifo,
     host::{
         Host,
@@ -122,7 +123,9 @@ impl<T: Types> Connections<T> {
                 continue;
             };
             connection.queued = false;
-            way.unasked &= self.agenda.starved.is_empty();
+            if way.unasked == Unasked::All && !self.agenda.starved.is_empty() {
+                way.unasked = way.budget.ahead_of_others();
+            }
             if let Ok(packets) = self.take_turn(way, tag, slot, host) {
                 return packets;
             }
@@ -160,7 +163,7 @@ impl<T: Types> Connections<T> {
         let Some(tag) = way.tag else {
             return 0;
         };
-        way.unasked = true;
+        way.unasked = Unasked::All;
         while let Some(&slot) = self.agenda.starved.front() {
             let mut sent = Err(Wait::Event);
             if let Some(connection) = self.table.live_at(slot).filter(|one| one.starved) {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     engine::{
+        budget::Unasked,
         connections::{
             Act,
             Connections,
@@ -43,7 +44,7 @@ impl<T: Types> Peer<T> {
             tag,
             rtt: &mut self.rtt,
             budget: &mut self.budget,
-            unasked: true,
+            unasked: Unasked::All,
             blocks: &mut self.receiving.blocks,
         };
         Some((connections, way))
@@ -103,7 +104,7 @@ impl<T: Types> Peer<T> {
         more: bool,
         host: &mut impl Host<T>,
     ) -> Result<Option<T::Piece>, T::Piece> {
-        let unasked = !self.messages_wait();
+        let unasked = self.unasked();
         match self.connected(now) {
             Some((connections, mut way)) => {
                 way.unasked = unasked;
@@ -148,7 +149,7 @@ impl<T: Types> Peer<T> {
 
     /// Sends what one connection that is ready can send in one piece; returns how many packets.
     pub(super) fn transmit_ready(&mut self, now: Instant, host: &mut impl Host<T>) -> u32 {
-        let unasked = !self.messages_wait();
+        let unasked = self.unasked();
         match self.connected(now) {
             Some((connections, mut way)) => {
                 way.unasked = unasked;

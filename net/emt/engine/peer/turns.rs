@@ -2,16 +2,18 @@
 
 //! Whose turn it is to send what the peer has not asked for.
 //!
-//! All that is sent unasked shares one budget. Short messages go first. But where others wait, too,
-//! they go ahead by no more than half of it: then one of the others, a long message or a connection
-//! in turn, is waited for until there is room for its packet. So none can be kept waiting for ever,
-//! however large its packet is and however many small ones come.
+//! All that is sent unasked shares one budget. Short messages go first, and then what a connection
+//! has if that is no more than a packet. But where others wait, too, they go ahead by no more than
+//! half of it: then one of the others, a long message or a connection in turn, is waited for until
+//! there is room for its packet. So none can be kept waiting for ever, however large its packet is
+//! and however many small ones come.
 
 use super::{
     Peer,
     State, //
 };
 use crate::engine::{
+    budget::Unasked,
     host::{
         Host,
         Types, //
@@ -45,11 +47,20 @@ impl<T: Types> Peer<T> {
         connections.is_some_and(|connections| connections.has_starved())
     }
 
-    /// Returns whether a message waits for the budget, or one that seems to be lost.
+    /// Returns which connections may send what the peer has not asked for.
     #[inline]
-    pub(super) fn messages_wait(&self) -> bool {
-        !self.sending.again.is_empty()
-            || (!self.sending.short.is_empty() || !self.sending.long.is_empty()) && self.may_begin()
+    pub(super) fn unasked(&self) -> Unasked {
+        let sending = &self.sending;
+        let waits = !sending.short.is_empty() || !sending.long.is_empty();
+        let begins = waits && self.may_begin();
+        if !sending.again.is_empty() || begins && !sending.short.is_empty() {
+            return Unasked::Nothing;
+        }
+        match begins {
+            true => self.budget.ahead_of_others(),
+            // Whether others of them wait they know themselves.
+            false => Unasked::All,
+        }
     }
 
     /// Returns whether others than short messages wait for the budget.
