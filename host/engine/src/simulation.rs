@@ -195,3 +195,22 @@ fn all_that_is_sent_at_once_arrives_soon() {
     eprintln!("{} ms: {goodput:.2}", end.since(START) / MILLISECOND);
     assert!(goodput >= 0.95, "{goodput}");
 }
+
+/// Who waits for its turn while all comes that it sent unasked goes on when it is its turn.
+#[test]
+fn what_has_come_while_it_waits_counts() {
+    const LEN: u32 = 200_000;
+    const FEW: usize = 8;
+    let wiring = Wiring::default();
+    let mut net = Net::new(1, FEW + 1, wiring);
+    net.listen(0, PORT, 4 << 20, FAST);
+    for from in 1..=FEW {
+        net.send(START, from, 0, PORT, LEN);
+    }
+    net.run(START.plus(SECOND));
+    assert_eq!(net.counts.overflowed, 0);
+    let ends = net.ledger.entries.iter().map(|entry| entry.delivered);
+    let end = ends.max().flatten().expect("nothing was delivered");
+    let goodput = share(&wiring, u64::from(LEN) * FEW as u64, end.since(START));
+    assert!(goodput >= 0.9, "{goodput}, {end:?}");
+}

@@ -284,16 +284,19 @@ impl<T: Types> Incoming<T> {
     }
 
     /// Returns how far it has come, if its sender may not yet send all.
-    pub(super) fn ungranted(&self) -> Option<Progress> {
+    pub(super) fn ungranted(&mut self) -> Option<Progress> {
+        self.reported = self.arrived;
         (self.limit < self.shape.total).then(|| self.progress())
     }
 
     /// Returns how far it has come, if that is worth another grant.
+    ///
+    /// While it waits for one, too: what is granted to it counts from there, and if that is less
+    /// than its sender has sent unasked nothing more comes that could say so.
     pub(super) fn advanced(&mut self) -> Option<Progress> {
-        if !self.granted || self.arrived - self.reported < GRANT_STEP {
+        if self.arrived - self.reported < GRANT_STEP {
             return None;
         }
-        self.reported = self.arrived;
         self.ungranted()
     }
 
