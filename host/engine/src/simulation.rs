@@ -214,3 +214,38 @@ fn what_has_come_while_it_waits_counts() {
     let goodput = share(&wiring, u64::from(LEN) * FEW as u64, end.since(START));
     assert!(goodput >= 0.9, "{goodput}, {end:?}");
 }
+
+/// Where all send at once, most of it is lost; but not once more when it is sent again.
+#[test]
+fn what_many_have_lost_comes_in_turn() {
+    const LEN: u32 = 200_000;
+    let wiring = Wiring::default();
+    let mut net = Net::new(1, SENDERS + 1, wiring);
+    net.listen(0, PORT, 256 << 20, FAST);
+    // All know how long a round trip is.
+    for other in 1..=SENDERS {
+        net.listen(other, PORT, BUFFER, FAST);
+        net.send(
+            START.plus(other as Nanos * MILLISECOND),
+            0,
+            other,
+            PORT,
+            1_000,
+        );
+    }
+    let begin = START.plus(100 * MILLISECOND);
+    net.run(begin);
+    for from in 1..=SENDERS {
+        net.send(begin, from, 0, PORT, LEN);
+    }
+    net.run(begin.plus(SECOND));
+    let ends = net.ledger.entries.iter().map(|entry| entry.delivered);
+    let end = ends.max().flatten().expect("nothing was delivered");
+    let goodput = share(&wiring, u64::from(LEN) * SENDERS as u64, end.since(begin));
+    eprintln!("{goodput:.3}, {:?}", net.counts);
+    assert!(goodput >= 0.95, "{goodput}");
+    // What each sends unasked, but what the switch has room for.
+    let unasked = SENDERS as u64 * (48 << 10);
+    let lost = (unasked - wiring.buffer) / u64::from(wiring.mtu);
+    assert!(net.counts.overflowed < lost + lost / 5, "{:?}", net.counts);
+}

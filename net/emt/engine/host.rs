@@ -188,10 +188,10 @@ pub(crate) trait Host<T: Types> {
     /// Is told the end of a message that was to be sent.
     fn message_ended(&mut self, message: T::Outbound, outcome: Outcome);
 
-    /// Is told how far what goes on by grants has come: when it begins, when its sender asks, and
-    /// each time that it may get more, whether it is granted or waits for that. Returns up to where
-    /// it is granted if that is more than before; others get theirs by
-    /// [`Peer::grant`](super::peer::Peer::grant).
+    /// Is told how far what goes on by grants has come: when it begins, when its sender asks, when
+    /// it needs a place to ask for what is missing, and each time that it may get more, whether it
+    /// is granted or waits for that. Returns up to where it is granted if it has got a place, or
+    /// that is more than before; others get theirs by [`Peer::grant`](super::peer::Peer::grant).
     fn progress(&mut self, transfer: Transfer, progress: Progress) -> Option<u64>;
 
     /// Is told that something does not go on although it was granted.

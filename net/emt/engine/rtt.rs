@@ -114,6 +114,15 @@ impl Rtt {
         (self.srtt / 2).max(REORDERING)
     }
 
+    /// Returns for how long nothing may come of what was sent at once before the rest of it counts
+    /// as lost, where it matters: a round trip, and what a queue of 500 kB takes at 10 Gbit/s.
+    pub(crate) fn silence(&self) -> Nanos {
+        match self.srtt {
+            0 => self.timeout,
+            srtt => self.timeout.min(srtt.saturating_add(2 * QUEUEING)),
+        }
+    }
+
     /// Notes that a timeout has passed: the next is twice as long.
     pub(crate) fn back_off(&mut self) {
         if self.timeout() < MAX_RTO {
@@ -158,6 +167,18 @@ mod tests {
         }
         assert_eq!(rtt.smoothed(), 50 * MICROSECOND);
         assert_eq!(rtt.timeout(), MIN_RTO);
+    }
+
+    #[test]
+    fn silence_is_noticed_before_the_timeout() {
+        let mut rtt = Rtt::new();
+        assert_eq!(rtt.silence(), FIRST_RTO);
+        rtt.sample(Instant(1), 50 * MICROSECOND);
+        assert_eq!(rtt.silence(), 50 * MICROSECOND + 2 * QUEUEING);
+        for _ in 0..100 {
+            rtt.sample(Instant(1), MAX_RTO);
+        }
+        assert_eq!(rtt.silence(), rtt.timeout());
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! A gap is asked for once packets from behind it have come and have had time to be overtaken. What
 //! is asked for and does not come, and what does not come at all, is asked for again after a
 //! timeout, ever less often.
+//!
+//! Only who has a place in the scheduler of grants asks; others apply for one. Where many have sent
+//! at once, and most of it was lost, it would be lost again if all asked for it at once.
 
 use crate::{
     engine::{
@@ -95,14 +98,19 @@ pub(super) struct Incoming<T: Types> {
     arrived: u32,
     /// Up to where its sender may send.
     limit: u32,
-    /// Whether its sender needs grants for all of it.
+    /// Up to where it sends without a grant.
+    unasked: u32,
+    /// Whether the scheduler of grants knows of it.
     pub(super) needs_grants: bool,
+    /// Whether it has been given a place there.
     granted: bool,
     /// How much had arrived when that was last reported.
     reported: u32,
     pub(super) room: T::Room,
     /// When a packet of it came last.
     heard: Instant,
+    /// Between which places gaps are to be asked for once it has a place.
+    wanted: Range,
     /// Up to where its gaps have been asked for.
     asked: u32,
     /// When to ask for the gaps between `asked` and `overtaken`.
@@ -124,11 +132,13 @@ impl<T: Types> Incoming<T> {
             runs: Runs::new(),
             arrived: 0,
             limit: segment.unasked,
+            unasked: segment.unasked,
             needs_grants: segment.unasked < segment.total,
             granted: false,
             reported: 0,
             room,
             heard: now,
+            wanted: NOTHING,
             asked: 0,
             gap: Instant::NEVER,
             overtaken: 0,
@@ -177,7 +187,7 @@ impl<T: Types> Incoming<T> {
     }
 
     fn wait_for_gaps(&mut self, now: Instant, rtt: &Rtt) {
-        if self.gap != Instant::NEVER {
+        if self.gap != Instant::NEVER || self.wanted != NOTHING {
             return;
         }
         let highest = self.runs.highest();
@@ -193,7 +203,18 @@ impl<T: Types> Incoming<T> {
             self.again = Instant::NEVER;
         } else if held >= self.asked || self.again == Instant::NEVER {
             // What was asked for has come, and the rest is on its way.
-            self.again = now.plus(rtt.timeout());
+            self.again = now.plus(self.silence(rtt));
+        }
+    }
+
+    /// Returns for how long nothing may come before what is missing is to be asked for.
+    ///
+    /// A place is for nothing while nothing comes, and what is lost is mostly of what was sent
+    /// unasked, all at once.
+    fn silence(&self, rtt: &Rtt) -> Nanos {
+        match self.granted && self.runs.held() < self.unasked {
+            true => rtt.silence(),
+            false => rtt.timeout(),
         }
     }
 
@@ -218,22 +239,72 @@ impl<T: Types> Incoming<T> {
         now.since(self.heard) >= INCOMING_IDLE
     }
 
-    /// Asks for what should have come.
-    pub(super) fn handle_timeout(&mut self, now: Instant, rtt: &Rtt, tell: &mut impl FnMut(Block)) {
+    /// Asks for what should have come. Returns how far it has come if it needs a place for that.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        rtt: &Rtt,
+        tell: &mut impl FnMut(Block),
+    ) -> Option<Progress> {
+        let is_due = now >= self.gap.min(self.again);
         if now >= self.gap {
             self.gap = Instant::NEVER;
-            self.ask(self.asked, self.overtaken, tell);
-            self.wait_for_gaps(now, rtt);
+            self.want(self.asked, self.overtaken);
             if self.again == Instant::NEVER {
                 self.again = now.plus(rtt.timeout());
             }
         }
         if now >= self.again {
-            let is_silent = now.since(self.heard) >= rtt.timeout();
-            let end = if is_silent { self.limit } else { self.asked };
-            self.ask(0, end, tell);
+            let is_silent = now.since(self.heard) >= self.silence(rtt);
+            self.want(0, if is_silent { self.limit } else { self.asked });
             self.silent = self.silent.saturating_add(1);
             self.again = now.plus(backed_off(rtt, self.silent));
+        }
+        if is_due && self.granted {
+            self.ask_wanted(now, rtt, tell);
+        }
+        (is_due && self.wanted != NOTHING).then(|| {
+            self.needs_grants = true;
+            self.progress()
+        })
+    }
+
+    /// Takes note that what is missing between two places is to be asked for.
+    fn want(&mut self, start: u32, end: u32) {
+        if start >= end {
+            return;
+        }
+        self.wanted = match self.wanted {
+            NOTHING => Range { start, end },
+            known => Range {
+                start: known.start.min(start),
+                end: known.end.max(end),
+            },
+        };
+    }
+
+    fn ask_wanted(&mut self, now: Instant, rtt: &Rtt, tell: &mut impl FnMut(Block)) {
+        let Range { start, end } = core::mem::replace(&mut self.wanted, NOTHING);
+        self.ask(start, end, tell);
+        self.wait_for_gaps(now, rtt);
+    }
+
+    /// Takes note that it has a place, and so may ask for what is missing.
+    fn take_place(&mut self, now: Instant, rtt: &Rtt, tell: &mut impl FnMut(Block)) {
+        self.granted = true;
+        self.silent = 0;
+        if self.runs.held() >= self.limit {
+            return;
+        }
+        let until = self.heard.plus(self.silence(rtt));
+        if now >= until {
+            self.want(0, self.limit);
+        }
+        if self.wanted == NOTHING {
+            self.again = self.again.min(until);
+        } else {
+            self.ask_wanted(now, rtt, tell);
+            self.again = now.plus(rtt.timeout());
         }
     }
 
@@ -253,6 +324,10 @@ impl<T: Types> Incoming<T> {
     /// overtaken.
     pub(super) fn answer(&mut self, end: u32, is_new: bool, tell: &mut impl FnMut(Block)) {
         tell(self.grant_block());
+        if !is_new {
+            // It is asked for now, and not once more when it has a place.
+            self.wanted = NOTHING;
+        }
         self.ask(0, if is_new { self.asked } else { end }, tell);
     }
 
@@ -272,7 +347,9 @@ impl<T: Types> Incoming<T> {
         rtt: &Rtt,
         tell: &mut impl FnMut(Block),
     ) {
-        self.granted = true;
+        if !self.granted {
+            self.take_place(now, rtt, tell);
+        }
         let limit =
             u32::try_from(limit).map_or(self.shape.total, |limit| limit.min(self.shape.total));
         if limit <= self.limit {
@@ -300,9 +377,9 @@ impl<T: Types> Incoming<T> {
         self.ungranted()
     }
 
-    /// Returns whether it does not go on although it was granted.
+    /// Returns whether it does not go on, even if it was granted.
     pub(super) fn is_stalled(&self) -> bool {
-        self.granted && self.silent > 1
+        self.silent > 1
     }
 
     fn progress(&self) -> Progress {
@@ -315,6 +392,8 @@ impl<T: Types> Incoming<T> {
         }
     }
 }
+
+const NOTHING: Range = Range { start: 0, end: 0 };
 
 /// Returns how long to wait after asking in vain `times` times.
 fn backed_off(rtt: &Rtt, times: u8) -> Nanos {

@@ -100,10 +100,16 @@ impl<T: Types> Receiving<T> {
                 received.turn_away(incoming.id);
                 settle(incoming, host);
             } else {
-                incoming.handle_timeout(now, rtt, &mut |block| blocks.push(block));
+                let tell = &mut |block| blocks.push(block);
+                let progress = incoming.handle_timeout(now, rtt, tell);
+                let transfer = Transfer::Message(incoming.id);
+                let place = progress.and_then(|progress| host.progress(transfer, progress));
+                if let Some(limit) = place {
+                    incoming.grant(now, limit, rtt, tell);
+                }
                 next = next.min(incoming.deadline());
                 if incoming.is_stalled() {
-                    host.stalled(Transfer::Message(incoming.id));
+                    host.stalled(transfer);
                 }
             }
             !stale
