@@ -75,6 +75,7 @@ const OF_MESSAGES: &[(&str, u64)] = &[
     ("MAX_BLOCKS_WAITING", limits::MAX_BLOCKS_WAITING as u64),
     ("GRANTED_AT_ONCE", limits::GRANTED_AT_ONCE as u64),
     ("GRANTED_BYTES", limits::GRANTED_BYTES as u64),
+    ("GRANTED_ALONE", limits::GRANTED_ALONE as u64),
     ("MAX_GRANTS_WAITING", limits::MAX_GRANTS_WAITING as u64),
     ("GRANT_STEP", limits::GRANT_STEP as u64),
     ("OLDEST_EACH", limits::OLDEST_EACH as u64),

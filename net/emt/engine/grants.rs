@@ -16,6 +16,7 @@ use super::{
         Transfer, //
     },
     limits::{
+        GRANTED_ALONE,
         GRANTED_AT_ONCE,
         GRANTED_BYTES,
         MAX_GRANTS_WAITING,
@@ -192,7 +193,7 @@ impl<K: PartialEq> Grants<K> {
             };
             let _ = self.granted.push_within_capacity(next);
         }
-        let each = GRANTED_BYTES.checked_div(self.granted.len() as u32);
+        let places = self.granted.len() as u32;
         let alone = self.waiting.is_empty();
         for (at, candidate) in self.granted.iter_mut().enumerate() {
             let Candidate {
@@ -200,8 +201,12 @@ impl<K: PartialEq> Grants<K> {
                 transfer,
                 progress,
             } = candidate;
+            let each = match alone && places == 1 && progress.endless {
+                true => GRANTED_ALONE,
+                false => GRANTED_BYTES.checked_div(places).unwrap_or(0),
+            };
             // A packet at least, of which its sender cannot use a part.
-            let share = u64::from(each.unwrap_or(0).max(progress.step));
+            let share = u64::from(each.max(progress.step));
             // Who is not waited for need not say first that there is more.
             let end = match alone && progress.endless {
                 true => u64::MAX,
@@ -401,6 +406,25 @@ mod tests {
             assert!(now >= arrived + u64::from(GRANTED_BYTES));
             (limit, arrived) = (now, now);
         }
+    }
+
+    #[test]
+    fn who_is_alone_has_more_until_others_come() {
+        let mut grants = Grants::new();
+        let mut progress = came(0, LONG);
+        progress.endless = true;
+        let mut granted = |peer: u32, progress| {
+            let mut own = 0;
+            let transfer = Transfer::Connection(Number(peer));
+            grants.progress(peer, transfer, progress, &mut |who, _, to| {
+                if *who == peer {
+                    own = to;
+                }
+            });
+            own
+        };
+        assert_eq!(granted(1, progress), u64::from(GRANTED_ALONE));
+        assert_eq!(granted(2, progress), u64::from(GRANTED_BYTES / 2));
     }
 
     #[test]

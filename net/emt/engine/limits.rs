@@ -93,7 +93,11 @@ pub(crate) const MAX_BLOCKS_WAITING: usize = 256;
 pub(crate) const GRANTED_AT_ONCE: usize = 4;
 
 /// How many bytes may be granted at once to all of them, and not have arrived.
-pub(crate) const GRANTED_BYTES: u32 = 192 << 10;
+pub(crate) const GRANTED_BYTES: u32 = 128 << 10;
+
+/// How many to a connection while nothing else is granted: it can make use of a longer way, and
+/// nobody waits behind what it has under way.
+pub(crate) const GRANTED_ALONE: u32 = 192 << 10;
 
 /// How many messages wait at a device to be granted.
 pub(crate) const MAX_GRANTS_WAITING: usize = 1024;
