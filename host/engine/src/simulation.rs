@@ -249,3 +249,21 @@ fn what_many_have_lost_comes_in_turn() {
     let lost = (unasked - wiring.buffer) / u64::from(wiring.mtu);
     assert!(net.counts.overflowed < lost + lost / 5, "{:?}", net.counts);
 }
+
+/// Short messages from all at once, most of which are lost, are not waited for one by one.
+#[test]
+fn what_is_lost_together_is_sent_again_together() {
+    const EACH: u64 = 200;
+    let mut net = Net::new(1, SENDERS + 1, Wiring::default());
+    net.listen(0, PORT, BUFFER, FAST);
+    for from in 1..=SENDERS {
+        let flow = Flow { from, to: 0, port: PORT, len: 1_000, left: EACH as u32 };
+        net.flow(START, flow, 50);
+    }
+    net.run(START.plus(2 * SECOND));
+    let delivered: Vec<_> = net.ledger.entries.iter().filter_map(|one| one.delivered).collect();
+    assert_eq!(delivered.len() as u64, EACH * SENDERS as u64);
+    let end = delivered.iter().max().expect("nothing was delivered").since(START);
+    // 11 ms, if nothing were lost.
+    assert!(end < 40 * MILLISECOND, "{} ms", end / MILLISECOND);
+}

@@ -234,16 +234,21 @@ impl<T: Types> Peer<T> {
             self.sending.retry = Instant::NEVER;
         }
         let timeout = self.rtt.timeout();
-        let mut silent = false;
+        let (mut silent, mut patience) = (false, timeout);
         for _ in 0..self.sending.flight.len() {
             let Some(&(id, at)) = self.sending.flight.front() else {
                 break;
             };
-            if at.plus(timeout) > now {
+            if at.plus(patience) > now {
                 break;
             }
             self.sending.flight.pop_front();
-            silent |= self.on_timeout(now, id, timeout, host);
+            if self.on_timeout(now, id, timeout, host) {
+                silent = true;
+                // What was sent soon after it is lost, too. One by one, each would double the
+                // timeout, and those left would take all of what may be under way.
+                patience = timeout / 2;
+            }
         }
         if silent {
             self.rtt.back_off();
