@@ -3,27 +3,26 @@
 //! The one way to do anything with a station: call its peer, send what is to be sent, set the
 //! timer.
 //!
-//! Packets leave, and other stations learn that they may send, after the lock was given up.
+//! Packets leave, and others learn that they may send, after the lock was given up.
 
 use crate::{
-    addr::LinkAddr,
     device::Link,
     engine::{
-        host::Transfer,
         peer::Peer,
         time::Instant, //
     },
+    socket::rdm,
     station::{
         self,
         Station, //
     },
     transport::{
+        Others,
         Surroundings,
         Transport, //
     },
 };
 use kernel::{
-    prelude::*,
     sync::Arc,
     time::hrtimer::Timed, //
 };
@@ -58,18 +57,21 @@ pub(crate) fn drive<R>(
 
     host.flush();
     Station::wake_by(station, deadline);
-    if let Some(granted) = host.take_granted() {
-        grant(&station.link, granted);
+    if let Some(others) = host.take_others() {
+        tell(&station.link, others);
     }
     Some(result)
 }
 
 /// Tells other stations, or this one, that they may send.
-fn grant(link: &Link, granted: KVec<(LinkAddr, Transfer, u64)>) {
-    for (addr, transfer, limit) in granted {
+fn tell(link: &Link, others: Others) {
+    for (addr, transfer, limit) in others.granted {
         if let Some(station) = station::known(link, addr) {
             drive(&station, |peer, now, _| peer.grant(now, transfer, limit));
         }
+    }
+    if let Some(sock) = others.released {
+        rdm::wake_waiters(&sock);
     }
 }
 

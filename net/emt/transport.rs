@@ -97,15 +97,29 @@ pub(crate) struct Surroundings<'a> {
     station: &'a Arc<Timed<Station>>,
     now: Instant,
     packets: SkBuffList,
-    granted: Granted,
+    others: Option<Others>,
     /// The last message that the peer was found to have. It is freed when the lock was given up:
     /// that wakes who waits for room to send, and costs more while a reader sleeps who by then has
     /// got a message.
     delivered: Option<Outgoing>,
 }
 
-/// Who was granted what; mostly nobody, which costs nothing.
-type Granted = Option<KVec<(LinkAddr, Transfer, u64)>>;
+/// What follows for others; mostly nothing, which costs nothing.
+pub(crate) struct Others {
+    /// Who was granted what.
+    pub(crate) granted: KVec<(LinkAddr, Transfer, u64)>,
+    /// A socket with room for which others wait.
+    pub(crate) released: Option<SockRef<Rdm>>,
+}
+
+impl Others {
+    const fn new() -> Self {
+        Self {
+            granted: KVec::new(),
+            released: None,
+        }
+    }
+}
 
 /// Room before a packet's payload for the headers of EMT and of most devices.
 pub(crate) const HEADROOM: usize = Kind::Segment.header_len() + 64;
@@ -116,14 +130,14 @@ impl<'a> Surroundings<'a> {
             station,
             now,
             packets: SkBuffList::new(),
-            granted: None,
+            others: None,
             delivered: None,
         }
     }
 
-    /// Returns who was granted what.
-    pub(crate) fn take_granted(&mut self) -> Granted {
-        self.granted.take()
+    /// Returns what follows for others.
+    pub(crate) fn take_others(&mut self) -> Option<Others> {
+        self.others.take()
     }
 
     /// Sends the packets, and frees what was delivered.
@@ -303,6 +317,18 @@ impl Host<Transport> for Surroundings<'_> {
         rdm::reserve(sock, self.now, self.source(ports), total, first)
     }
 
+    fn release(&mut self, ports: Ports) {
+        let guard = rcu::read_lock();
+        let Ok(sock) = self.find(&guard, ports, 0) else {
+            return;
+        };
+        let others_wait = rdm::release_room(sock, self.source(ports));
+        if let Some(sock) = others_wait.then(|| sock.try_hold()).flatten() {
+            let others = self.others.get_or_insert_with(Others::new);
+            others.released = Some(sock);
+        }
+    }
+
     fn complete(&mut self, ports: Ports, room: Room, message: Bytes) -> Result<(), Unwilling> {
         rdm::complete(room, self.source(ports), message)
     }
@@ -318,7 +344,7 @@ impl Host<Transport> for Surroundings<'_> {
 
     fn progress(&mut self, transfer: Transfer, progress: Progress) -> Option<u64> {
         let (addr, mut own) = (self.station.addr, None);
-        let mut note = note(&mut self.granted);
+        let mut note = note(&mut self.others);
         let mut grants = self.station.link.grants.lock();
         grants.progress(addr, transfer, progress, &mut |who, what, limit| {
             if *who == addr && what == transfer {
@@ -331,15 +357,15 @@ impl Host<Transport> for Surroundings<'_> {
     }
 
     fn stalled(&mut self, transfer: Transfer) {
-        let granted = &mut self.granted;
+        let others = &mut self.others;
         let mut grants = self.station.link.grants.lock();
-        grants.stalled(&self.station.addr, transfer, &mut note(granted));
+        grants.stalled(&self.station.addr, transfer, &mut note(others));
     }
 
     fn settled(&mut self, transfer: Transfer) {
-        let granted = &mut self.granted;
+        let others = &mut self.others;
         let mut grants = self.station.link.grants.lock();
-        grants.settled(&self.station.addr, transfer, &mut note(granted));
+        grants.settled(&self.station.addr, transfer, &mut note(others));
     }
 
     fn admit(&mut self, ports: Ports, bearing: Bearing) -> Result<Embryo, Unwilling> {
@@ -418,9 +444,10 @@ impl Host<Transport> for Surroundings<'_> {
 }
 
 /// Notes who is granted what. If memory is short it is lost, and will be asked for.
-fn note(granted: &mut Granted) -> impl FnMut(&LinkAddr, Transfer, u64) + use<'_> {
+fn note(others: &mut Option<Others>) -> impl FnMut(&LinkAddr, Transfer, u64) + use<'_> {
     |addr, transfer, limit| {
-        let granted = granted.get_or_insert_with(KVec::new);
-        let _ = granted.push((*addr, transfer, limit), GFP_ATOMIC);
+        let others = others.get_or_insert_with(Others::new);
+        let granted = (*addr, transfer, limit);
+        let _ = others.granted.push(granted, GFP_ATOMIC);
     }
 }

@@ -431,6 +431,8 @@ pub(crate) struct Surroundings<'a> {
     whole: bool,
     grants: &'a mut Grants<usize>,
     granted: &'a mut Vec<(usize, Transfer, u64)>,
+    /// The ports of the sockets with room for which others wait.
+    released: &'a mut Vec<u16>,
     programs: &'a mut Programs,
 }
 
@@ -511,6 +513,15 @@ impl host::Host<Types> for Surroundings<'_> {
             bytes: socket.take(now, there, total)?,
             used: socket.used.clone(),
         })
+    }
+
+    fn release(&mut self, ports: Ports) {
+        let there = self.there;
+        if let Ok(socket) = self.socket(ports, 0) {
+            if socket.waiters.released(&there) {
+                self.released.push(ports.destination);
+            }
+        }
     }
 
     fn complete(&mut self, ports: Ports, room: Room, message: Chunk) -> Result<(), Unwilling> {
@@ -817,6 +828,7 @@ pub(crate) struct Net {
     out: Vec<Frame>,
     /// Who may send on, at the host that something happens at.
     granted: Vec<(usize, Transfer, u64)>,
+    released: Vec<u16>,
     /// Those that have connections.
     pub(crate) programs: Programs,
     recorded: Vec<Frame>,
@@ -853,6 +865,7 @@ impl Net {
             order: 0,
             out: Vec::new(),
             granted: Vec::new(),
+            released: Vec::new(),
             programs: Programs::default(),
             recorded: Vec::new(),
             longest: usize::MAX,
@@ -1055,6 +1068,7 @@ impl Net {
             whole: self.wiring.whole,
             grants: &mut station.grants,
             granted: &mut self.granted,
+            released: &mut self.released,
             programs: &mut self.programs,
         };
         let result = call(&mut known.peer, now, &mut surroundings);
@@ -1101,6 +1115,9 @@ impl Net {
         for (other, transfer, limit) in mem::take(&mut self.granted) {
             self.with(host, other, |peer, now, _| peer.grant(now, transfer, limit));
             self.drive(host, other);
+        }
+        for port in mem::take(&mut self.released) {
+            self.wake(host, port);
         }
     }
 
@@ -1339,12 +1356,20 @@ impl Net {
                     socket.used.set(socket.used.get() - bytes);
                 }
             }
-            for (other, bytes) in socket.to_wake(self.now) {
-                self.with(host, other, |peer, _, _| peer.wake(port, bytes));
-                self.drive(host, other);
-            }
         }
+        self.wake(host, port);
         self.start_reading(host);
+    }
+
+    /// Tells those that wait that a socket has room, if it has.
+    fn wake(&mut self, host: usize, port: u16) {
+        let Some(socket) = self.stations[host].sockets.get_mut(&port) else {
+            return;
+        };
+        for (other, bytes) in socket.to_wake(self.now) {
+            self.with(host, other, |peer, _, _| peer.wake(port, bytes));
+            self.drive(host, other);
+        }
     }
 
     /// A host loses all that it knew, and its programs start anew.
@@ -1469,6 +1494,7 @@ impl Net {
         let transfer = TransferId {
             id: Id(number(0)),
             behind: number(0) as u16,
+            last: what & 0x18 == 0x18,
         };
         let ports = Ports {
             source: 9,

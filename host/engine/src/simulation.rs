@@ -256,7 +256,13 @@ fn what_is_lost_together_is_sent_again_together() {
     let mut net = Net::new(1, SENDERS + 1, Wiring::default());
     net.listen(0, PORT, BUFFER, FAST);
     for from in 1..=SENDERS {
-        let flow = Flow { from, to: 0, port: PORT, len: 1_000, left: EACH };
+        let flow = Flow {
+            from,
+            to: 0,
+            port: PORT,
+            len: 1_000,
+            left: EACH,
+        };
         net.flow(START, flow, 50);
     }
     net.run(START.plus(2 * SECOND));
@@ -264,4 +270,34 @@ fn what_is_lost_together_is_sent_again_together() {
     let passed = delivered_by(&net).since(START);
     // 11 ms, if nothing were lost.
     assert!(passed < 40 * MILLISECOND, "{} ms", passed / MILLISECOND);
+}
+
+/// Sends `count` messages of `len` bytes from each of `senders` at once to a socket with the
+/// default buffer; returns how long it takes until all are delivered.
+fn all_at_once(senders: usize, count: u32, len: u32, reader: Reader) -> Nanos {
+    let mut net = Net::new(1, senders + 1, Wiring::default());
+    net.listen(0, PORT, BUFFER, reader);
+    for from in 1..=senders {
+        for _ in 0..count {
+            net.send(START, from, 0, PORT, len);
+        }
+    }
+    net.run(START.plus(10 * SECOND));
+    delivered_by(&net).since(START)
+}
+
+/// Room that is kept for who was woken goes to others once it has nothing more to send.
+#[test]
+fn room_is_kept_for_nobody_who_has_nothing_to_send() {
+    // 0.5, 2 and 45 ms, if nothing were lost or waited.
+    let slow = Reader::Rate(100_000_000);
+    for (senders, count, len, reader, most) in [
+        (SENDERS, 1, 10_000, FAST, 4),
+        (SENDERS, 4, 10_000, FAST, 8),
+        (16, 200, 1_400, slow, 60),
+    ] {
+        let passed = all_at_once(senders, count, len, reader);
+        eprintln!("{senders} x {count} x {len}: {passed} ns");
+        assert!(passed < most * MILLISECOND, "{passed} ns");
+    }
 }

@@ -185,6 +185,10 @@ pub(crate) trait Host<T: Types> {
     fn complete(&mut self, ports: Ports, room: T::Room, message: T::Chunk)
         -> Result<(), Unwilling>;
 
+    /// Is told that the peer needs no more of the room in the receive buffer of a socket that is
+    /// kept for it. Those that wait are to be told of it.
+    fn release(&mut self, ports: Ports);
+
     /// Is told the end of a message that was to be sent.
     fn message_ended(&mut self, message: T::Outbound, outcome: Outcome);
 

@@ -353,6 +353,9 @@ impl<T: Types> Peer<T> {
         let id = message.transfer.id;
         self.receiving.advance(id.minus(behind), host);
         let verdict = self.receiving.take_message(now, id, ports, chunk, host);
+        if message.transfer.last {
+            host.release(ports);
+        }
         if message.reliable.answer {
             self.receiving.unacknowledged.hurry(now);
         }
@@ -378,8 +381,13 @@ impl<T: Types> Peer<T> {
         }
         self.receiving
             .advance(segment.transfer.id.minus(behind), host);
-        self.receiving
-            .take_segment(now, segment, ports, chunk, &self.rtt, host)
+        let verdict = self
+            .receiving
+            .take_segment(now, segment, ports, chunk, &self.rtt, host);
+        if segment.transfer.last {
+            host.release(ports);
+        }
+        verdict
     }
 
     /// Handles a packet without a message.

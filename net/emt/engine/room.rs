@@ -4,8 +4,9 @@
 //!
 //! A peer whose message found no room is remembered, in the order of arrival, with how much it
 //! wants, and who comes later waits behind it. When there is room for the first, it is told, and
-//! its room is kept for a while. What it is told is a hint: a peer that is not told, or whose hint
-//! is lost, tries again by itself, and then takes what is free. A message that is larger than the
+//! its room is kept for a while, or until it says that it needs no more. What it is told is a hint:
+//! a peer that is not told, or whose hint is lost, tries again by itself, and then takes what is
+//! free. A message that is larger than the
 //! whole buffer wants all of it: its turn comes when the buffer is empty.
 
 use super::{
@@ -125,6 +126,22 @@ impl<K: PartialEq + Clone> Waiters<K> {
             }
         }
         self.shrink();
+    }
+
+    /// Takes note that `peer` needs no more room, for now; returns whether there may be more for
+    /// others.
+    pub(crate) fn released(&mut self, peer: &K) -> bool {
+        let before = self.promises.len();
+        for _ in 0..before {
+            let Some(promise) = self.promises.pop_front() else {
+                break;
+            };
+            if promise.peer != *peer {
+                // There is room: it has just been taken out.
+                let _ = self.promises.push_back(promise, GFP_ATOMIC);
+            }
+        }
+        self.promises.len() < before && !self.queue.is_empty()
     }
 
     /// Remembers that a message of `bytes` found no room, or was not let in.
@@ -257,6 +274,25 @@ mod tests {
         freed(&mut waiters, now, CAPACITY);
         assert!(!waiters.may_enter(now, &2, 1_000, room(CAPACITY)));
         assert!(waiters.may_enter(now.plus(PROMISE_TIME), &2, 1_000, room(CAPACITY)));
+        assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn what_is_promised_and_not_needed_is_for_others() {
+        let (mut waiters, now) = (Waiters::new(), Instant(1));
+        for peer in [1, 2] {
+            assert!(!try_enter(&mut waiters, now, peer, 1_000, 0));
+        }
+        assert_eq!(freed(&mut waiters, now, MIN_SHARE), (1 << 1, MIN_SHARE));
+        assert!(try_enter(&mut waiters, now, 1, 1_000, MIN_SHARE));
+        let left = MIN_SHARE - 1_000;
+        assert_eq!(freed(&mut waiters, now, left), (0, 0));
+        // Nothing was promised to it.
+        assert!(!waiters.released(&2));
+        assert!(waiters.released(&1));
+        assert_eq!(freed(&mut waiters, now, left), (1 << 2, left));
+        // Nobody is left who waits.
+        assert!(!waiters.released(&2));
         assert!(waiters.is_empty());
     }
 

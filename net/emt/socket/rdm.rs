@@ -104,6 +104,15 @@ struct Waiter {
     addr: LinkAddr,
 }
 
+impl From<Endpoint> for Waiter {
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            ifindex: endpoint.ifindex,
+            addr: endpoint.link,
+        }
+    }
+}
+
 /// The state of a socket for reliable messages.
 #[pin_data]
 pub(crate) struct Rdm {
@@ -214,10 +223,7 @@ fn admit<R>(
             return Ok(entered);
         }
     }
-    let waiter = Waiter {
-        ifindex: source.ifindex,
-        addr: source.link,
-    };
+    let waiter = Waiter::from(source);
     let mut waiters = sock.waiters.lock();
     sock.waiting.store(true, Relaxed);
     // Either the reader sees that somebody waits, or this sees the room that it has made.
@@ -240,8 +246,19 @@ fn admit<R>(
     }
 }
 
-/// Tells those who wait that there is room, if there is.
-fn wake_waiters(sock: &Sock<Rdm>) {
+/// Keeps no more room for a station; returns whether others wait for it.
+pub(crate) fn release_room(sock: &Sock<Rdm>, source: Endpoint) -> bool {
+    if !sock.waiting.load(Relaxed) {
+        return false;
+    }
+    let mut waiters = sock.waiters.lock();
+    let others_wait = waiters.released(&Waiter::from(source));
+    sock.waiting.store(!waiters.is_empty(), Relaxed);
+    others_wait
+}
+
+/// Tells those who wait that there is room, if there is. With no station's lock held.
+pub(crate) fn wake_waiters(sock: &Sock<Rdm>) {
     barrier::smp_mb(barrier::Full);
     if !sock.waiting.load(Relaxed) {
         return;

@@ -35,6 +35,9 @@ pub(crate) struct Acks {
 /// The receiver is asked to answer without waiting for something to send.
 pub(crate) const FLAG_ANSWER: u16 = 1;
 
+/// In the flags of a transfer: it is the last for now of those that had waited for room.
+pub(crate) const FLAG_LAST: u16 = 1;
+
 /// What all packets have that belong to an association of two peers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reliable {
@@ -90,6 +93,9 @@ pub(crate) struct TransferId {
     pub(crate) id: Id,
     /// How far before `id` the oldest transfer is that the sender has not ended.
     pub(crate) behind: u16,
+    /// Whether the sender needs no more of the room that a [`Wake`](super::control::Block::Wake)
+    /// told it of.
+    pub(crate) last: bool,
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -97,7 +103,7 @@ pub(crate) struct TransferId {
 struct RawTransferId {
     id: U32,
     behind: U16,
-    reserved: U16,
+    flags: U16,
 }
 
 impl From<RawTransferId> for TransferId {
@@ -105,6 +111,7 @@ impl From<RawTransferId> for TransferId {
         Self {
             id: Id(raw.id.get()),
             behind: raw.behind.get(),
+            last: raw.flags.get() & FLAG_LAST != 0,
         }
     }
 }
@@ -114,7 +121,7 @@ impl From<TransferId> for RawTransferId {
         Self {
             id: repr.id.0.into(),
             behind: repr.behind.into(),
-            reserved: 0.into(),
+            flags: if repr.last { FLAG_LAST } else { 0 }.into(),
         }
     }
 }

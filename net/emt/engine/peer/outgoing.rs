@@ -25,6 +25,8 @@ pub(super) struct Waiting<M> {
     pub(super) parked: u8,
     /// Whether it is not known that the receiver has room for it: one packet will tell.
     pub(super) probe: bool,
+    /// Whether it is the last for now for which the receiver has kept room.
+    pub(super) last: bool,
 }
 
 impl<M: Outbound> Waiting<M> {
@@ -34,6 +36,7 @@ impl<M: Outbound> Waiting<M> {
             since: now,
             parked: 0,
             probe: false,
+            last: false,
         }
     }
 
@@ -47,6 +50,7 @@ pub(super) struct Outgoing<M> {
     pub(super) message: M,
     pub(super) parked: u8,
     pub(super) probe: bool,
+    pub(super) last: bool,
     /// All before it has been sent at least once.
     pub(super) sent: u32,
     /// Up to where may be sent.
@@ -155,6 +159,7 @@ impl<M: Outbound> Outgoing<M> {
             id,
             // Less than a window.
             behind: id.after(base).unwrap_or(0) as u16,
+            last: self.last,
         }
     }
 }

@@ -172,6 +172,7 @@ impl<T: Types> Peer<T> {
             since: now,
             parked: outgoing.parked.saturating_add(1),
             probe: true,
+            last: false,
         };
         if let Err(waiting) = self.parking.park(now, waiting) {
             host.message_ended(waiting.message, Outcome::NoMemory);
@@ -221,22 +222,22 @@ impl<T: Types> Peer<T> {
         };
         place.open |= open;
         let mut used = 0u32;
-        let mut last = 0;
-        while let Some(waiting) = place.queue.front() {
-            let more = used.saturating_add(waiting.message.len());
-            if used > 0 && more > bytes {
+        let (mut last, mut times) = (false, 0);
+        while !last {
+            let Some(mut waiting) = place.queue.pop_front() else {
                 break;
-            }
-            used = more;
-            last = waiting.parked;
-            if let Some(mut waiting) = place.queue.pop_front() {
-                waiting.probe = bytes == 0;
-                if let Err(waiting) = self.sending.wait(waiting) {
-                    host.message_ended(waiting.message, Outcome::NoMemory);
-                }
+            };
+            used = used.saturating_add(waiting.message.len());
+            let next = place.queue.front().map(|next| next.message.len());
+            last = next.is_none_or(|len| used.saturating_add(len) > bytes);
+            times = waiting.parked;
+            waiting.probe = bytes == 0;
+            waiting.last = last && bytes > 0;
+            if let Err(waiting) = self.sending.wait(waiting) {
+                host.message_ended(waiting.message, Outcome::NoMemory);
             }
         }
-        place.retry = now.plus(retry_after(last));
+        place.retry = now.plus(retry_after(times));
         self.parking.next = self.parking.next.min(place.retry);
     }
 

@@ -192,11 +192,13 @@ impl<M: Outbound> Sending<M> {
             self.retry = now.plus(MIN_RTO);
             return Err(waiting);
         }
-        let (since, parked, probe) = (waiting.since, waiting.parked, waiting.probe);
+        let (since, parked) = (waiting.since, waiting.parked);
+        let (probe, last) = (waiting.probe, waiting.last);
         let outgoing = Outgoing {
             message: waiting.message,
             parked,
             probe,
+            last,
             sent: 0,
             limit: unasked,
             unasked,
@@ -220,6 +222,7 @@ impl<M: Outbound> Sending<M> {
                     since,
                     parked,
                     probe,
+                    last,
                 })
             }
         }

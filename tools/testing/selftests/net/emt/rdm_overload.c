@@ -136,6 +136,38 @@ TEST_F_TIMEOUT(overload, nothing_is_lost_and_memory_is_bounded, 400)
 	free(seen);
 }
 
+/* Room that is kept for a sender is not kept when it has nothing more to send. */
+TEST_F_TIMEOUT(overload, who_waits_is_told_of_what_others_do_not_need, 60)
+{
+	unsigned int each = variant->len > 1000 ? 1 : 3, total = SENDERS * each, i;
+	unsigned int len = variant->len;
+	unsigned char *buf = malloc(len + 1);
+	double begin, took;
+	int fd[SENDERS];
+
+	sock_set(self->fd, SO_RCVBUF, 40000);
+	for (i = 0; i < total; i++) {
+		const struct host *h = &self->h[i % SENDERS];
+		struct sockaddr_emt to = emt_addr(h->ifindex, self->hub.mac, PORT);
+
+		if (i < SENDERS)
+			fd[i] = emt_socket_of(h, SOCK_RDM);
+		make(buf, len, i % SENDERS, i / SENDERS);
+		ASSERT_EQ((int)len, emt_sendto(fd[i % SENDERS], buf, len, 0, &to));
+	}
+	/* By now they try unasked each second, or less often. */
+	sleep(4);
+	begin = seconds();
+	for (i = 0; i < total; i++)
+		ASSERT_EQ((int)len, emt_recv(self->fd, buf, len + 1, 0));
+	took = seconds() - begin;
+	EXPECT_GT(0.5 + total * len / 5e6, took);
+	TH_LOG("%u messages of %u bytes came in %.3f s", total, len, took);
+	for (i = 0; i < SENDERS; i++)
+		close(fd[i]);
+	free(buf);
+}
+
 #define TIPC_SERVICE	4712
 
 static struct sockaddr_tipc tipc_service(int scope)
