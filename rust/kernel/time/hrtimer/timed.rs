@@ -19,7 +19,10 @@ use crate::{
     },
     types::Opaque, //
 };
-use core::ops::Deref;
+use core::{
+    mem,
+    ops::Deref, //
+};
 
 /// What happens to a timer after its callback.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,11 +103,14 @@ pub struct Timed<T: Expire> {
 struct State<T: Expire> {
     /// The reference of the armed timer.
     hold: Option<Arc<Timed<T>>>,
-    /// Whether the callback runs, and if so when it is to run next.
+    /// When the callback, which runs, is to run next; [`NEVER`] if it is not to.
+    next: i64,
     running: bool,
-    next: Option<Instant<Monotonic>>,
     shut: bool,
 }
+
+/// KTIME_MAX, at which no timer expires.
+const NEVER: i64 = i64::MAX;
 
 // SAFETY: The hrtimer can be used from every thread, and `T` is `Send`.
 unsafe impl<T: Expire> Send for Timed<T> {}
@@ -135,8 +141,8 @@ impl<T: Expire> Timed<T> {
             }),
             state <- new_spinlock_bh!(State {
                 hold: None,
+                next: NEVER,
                 running: false,
-                next: None,
                 shut: false,
             }, "Timed::state"),
             value <- value,
@@ -148,7 +154,7 @@ impl<T: Expire> Timed<T> {
     /// Does nothing if the timer is shut down. Any context but hard interrupts.
     #[inline]
     pub fn arm(this: &Arc<Self>, at: Instant<Monotonic>) {
-        Self::arm_unless(this, at, |_| false);
+        Self::arm_unless(this, at.as_nanos(), |_| false);
     }
 
     /// Has the callback run at `at`, unless it does so earlier.
@@ -157,11 +163,12 @@ impl<T: Expire> Timed<T> {
     /// armed for an earlier time. Any context but hard interrupts.
     #[inline]
     pub fn arm_before(this: &Arc<Self>, at: Instant<Monotonic>) {
-        Self::arm_unless(this, at, |armed| armed <= at.as_nanos());
+        let at = at.as_nanos();
+        Self::arm_unless(this, at, |armed| armed <= at);
     }
 
     #[inline]
-    fn arm_unless(this: &Arc<Self>, at: Instant<Monotonic>, enough: impl Fn(i64) -> bool) {
+    fn arm_unless(this: &Arc<Self>, at: i64, enough: impl Fn(i64) -> bool) {
         let mut state = this.state.lock();
         if state.shut {
             return;
@@ -169,8 +176,8 @@ impl<T: Expire> Timed<T> {
         if state.running {
             // The callback's end does it: that the timer is not queued meanwhile lets the callback
             // shut it down.
-            if !state.next.is_some_and(|next| enough(next.as_nanos())) {
-                state.next = Some(at);
+            if !enough(state.next) {
+                state.next = at;
             }
             return;
         }
@@ -182,15 +189,13 @@ impl<T: Expire> Timed<T> {
     }
 
     /// Queues the timer.
-    fn start(this: &Arc<Self>, state: &mut SpinLockBhGuard<'_, State<T>>, at: Instant<Monotonic>) {
+    fn start(this: &Arc<Self>, state: &mut SpinLockBhGuard<'_, State<T>>, at: i64) {
         if state.hold.is_none() {
             state.hold = Some(this.clone());
         }
         // INVARIANT: `hold` is set, and nobody has set `shut`, as the callers have looked.
         // SAFETY: The hrtimer is set up, and stays in memory while it is queued, since `hold` does.
-        unsafe {
-            bindings::hrtimer_start_range_ns(this.hrtimer.get(), at.as_nanos(), 0, Mode::C_MODE)
-        };
+        unsafe { bindings::hrtimer_start_range_ns(this.hrtimer.get(), at, 0, Mode::C_MODE) };
     }
 
     /// Stops the timer for good: when this returns the callback does not run, nor will it.
@@ -246,14 +251,13 @@ impl<T: Expire> Timed<T> {
 
         let mut state = this.state.lock();
         state.running = false;
-        let next = state.next.take();
+        let next = mem::replace(&mut state.next, NEVER);
         if expiry == Expiry::Shutdown {
             // INVARIANT: The timer is not queued: while `running` was set, nobody did that.
             state.shut = true;
         }
-        match next {
-            Some(at) if !state.shut => Self::start(&this, &mut state, at),
-            _ => (),
+        if next != NEVER && !state.shut {
+            Self::start(&this, &mut state, next);
         }
         drop(state);
         // `this` may be the last reference. The hrtimer core knows the timer by its address only
