@@ -9,6 +9,7 @@
 
 pub mod alloc;
 pub mod error;
+pub mod math64;
 pub mod uapi;
 
 /// Attributes.

@@ -10,8 +10,8 @@ use super::{
     },
     received::Received,
     time::{
-        Instant,
-        MICROSECOND, //
+        micros,
+        Instant, //
     },
 };
 use crate::wire::reliable::Acks;
@@ -135,12 +135,12 @@ impl Unacknowledged {
             self.due = Instant::NEVER;
         }
         let (latest, at) = self.last;
-        let delay = now.since(at) / MICROSECOND;
+        let delay = now.since(at);
         Acks {
             floor: received.floor(),
             latest,
             bits: received.bits_before(latest),
-            delay: u16::try_from(delay).unwrap_or(u16::MAX),
+            delay: micros(delay),
         }
     }
 }

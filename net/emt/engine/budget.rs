@@ -12,7 +12,7 @@ use super::{
         Nanos, //
     },
 };
-use core::num::NonZeroU64;
+use core::num::NonZeroU32;
 
 /// Which connections may take of what goes unasked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,10 +108,10 @@ impl Budget {
     /// Returns whether the last `len` bytes that were spent on a connection leave too little for as
     /// many once more, or are the first to leave too little for a packet of `step` bytes.
     #[inline]
-    pub(crate) fn ends_with(&self, len: u32, step: NonZeroU64) -> bool {
+    pub(crate) fn ends_with(&self, len: u32, step: NonZeroU32) -> bool {
         let left = u64::from(self.room().saturating_sub(self.limit / 4));
-        let len = u64::from(len);
-        len > 0 && (left < len || left < step.get() && left + len >= step.get())
+        let (len, step) = (u64::from(len), u64::from(step.get()));
+        len > 0 && (left < len || left < step && left + len >= step)
     }
 
     /// Takes note that a short message of `len` bytes has gone before others that wait.
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_few_of_many_small_packets_are_answered_at_once() {
         let mut budget = Budget::new();
-        let step = NonZeroU64::new(1_448).unwrap();
+        let step = NonZeroU32::new(1_448).unwrap();
         let mut answered = 0;
         while budget.room_for_long(100) >= 100 {
             budget.spend(100);

@@ -12,6 +12,12 @@ pub(crate) const MILLISECOND: Nanos = 1_000 * MICROSECOND;
 /// One second.
 pub(crate) const SECOND: Nanos = 1_000 * MILLISECOND;
 
+/// Returns a length of time in microseconds, as packets tell it: 65535 if it is more.
+pub(crate) fn micros(length: Nanos) -> u16 {
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    u16::try_from(length / MICROSECOND as u32).unwrap_or(u16::MAX)
+}
+
 /// A point in time: nanoseconds of a clock that never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Instant(pub(crate) Nanos);

@@ -22,6 +22,7 @@ use kernel::{
         Sock, //
     },
     prelude::*,
+    time::Delta,
     uapi, //
 };
 
@@ -50,10 +51,7 @@ pub(super) fn get(
     match option(level, name)? {
         uapi::EMT_RECVERR => value.write(&c_int::from(sock.wants_errors())),
         uapi::EMT_NOTIFY => value.write(&c_int::from(sock.wants_notices())),
-        uapi::EMT_USER_TIMEOUT => {
-            // It was set as so many milliseconds.
-            value.write(&((sock.user_timeout() / MILLISECOND) as u32))
-        }
+        uapi::EMT_USER_TIMEOUT => value.write(&millis(sock.user_timeout())),
         _ => Err(ENOPROTOOPT),
     }
 }
@@ -81,7 +79,7 @@ pub(super) fn get_of_connection(
     value: &mut OptionBuffer<'_>,
 ) -> Result {
     match option(level, name)? {
-        uapi::EMT_USER_TIMEOUT => value.write(&((sock.user_timeout() / MILLISECOND) as u32)),
+        uapi::EMT_USER_TIMEOUT => value.write(&millis(sock.user_timeout())),
         uapi::EMT_NODELAY => value.write(&c_int::from(sock.nodelay())),
         _ => Err(ENOPROTOOPT),
     }
@@ -100,6 +98,11 @@ fn timeout(value: &NewOption<'_>) -> Result<Nanos> {
         0 => Err(EINVAL),
         milliseconds => Ok(Nanos::from(milliseconds) * MILLISECOND),
     }
+}
+
+/// Returns so many nanoseconds as milliseconds, as which they were set.
+fn millis(length: Nanos) -> u32 {
+    Delta::from_nanos(length as i64).as_millis() as u32
 }
 
 /// Returns the number of an option of this level.

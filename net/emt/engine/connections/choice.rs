@@ -3,7 +3,7 @@
 //! What goes out next: which bytes of which piece.
 
 use super::place::Place;
-use core::num::NonZeroU64;
+use core::num::NonZeroU32;
 
 /// Bytes that one packet has, or several in one piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,13 +12,20 @@ pub(super) struct Span {
     pub(super) end: Place,
 }
 
+impl Span {
+    /// Returns how many they are: no more than a piece has.
+    pub(super) fn len(&self) -> u32 {
+        (self.end - self.start) as u32
+    }
+}
+
 /// A piece: its number, where it begins and ends, and how it is cut.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
     pub(super) at: usize,
     pub(super) begin: Place,
     pub(super) stop: Place,
-    pub(super) step: NonZeroU64,
+    pub(super) step: NonZeroU32,
     pub(super) in_one_piece: bool,
     pub(super) ends_record: bool,
 }

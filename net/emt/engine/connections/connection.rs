@@ -228,7 +228,8 @@ impl<T: Types> Connection<T> {
             (Phase::Opening(_, tries), Verb::Busy) => {
                 // It is asked again after a while, and not by all at the same time.
                 let wait = super::busy_again(tries);
-                let wait = wait / 2 + host.random() % (wait / 2);
+                // Both factors have less than 32 bits.
+                let wait = wait / 2 + ((wait / 2 * (host.random() >> 32)) >> 32);
                 self.heard = way.now;
                 self.phase = Phase::Opening(way.now.plus(wait), tries);
                 (Verdict::Good, Fate::Stays)

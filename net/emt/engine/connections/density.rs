@@ -3,6 +3,8 @@
 //! How much of memory the bytes of a connection take, where it has not been enough.
 
 use super::place::Place;
+use core::num::NonZero;
+use kernel::math64::div64_u64;
 
 /// So many bytes are remembered; those before count half as much each time.
 const REMEMBERED: u64 = 64 << 10;
@@ -51,9 +53,9 @@ impl Density {
 
     /// Returns for how many bytes so much memory is enough.
     pub(super) fn fits(&self, memory: usize) -> Place {
-        match self.size {
-            0 => Place::MAX / 2,
-            size => (memory as u64).saturating_mul(self.bytes) / size,
+        match NonZero::new(self.size) {
+            None => Place::MAX / 2,
+            Some(size) => div64_u64((memory as u64).saturating_mul(self.bytes), size),
         }
     }
 }

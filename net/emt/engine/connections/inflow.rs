@@ -30,8 +30,8 @@ use crate::{
             Runs, //
         },
         time::{
-            Instant,
-            MICROSECOND, //
+            micros,
+            Instant, //
         },
     },
     wire::flow::{
@@ -411,12 +411,12 @@ impl<C: Chunk> Inflow<C> {
         self.limit = self.limit.max(self.held + Place::from(room));
         self.due = Instant::NEVER;
         self.unacknowledged = 0;
-        let delay = now.since(self.moved) / MICROSECOND;
+        let delay = now.since(self.moved);
         flow.held = self.held as u32;
         flow.limit = self.limit as u32;
         flow.granted = self.granted.max(self.held).min(self.limit) as u32;
         flow.gap = gap.unwrap_or(self.held) as u32;
-        flow.delay = u16::try_from(delay).unwrap_or(u16::MAX);
+        flow.delay = micros(delay);
         flow.flags.set(Flags::ENDED, self.state == Receiving::Ended);
         flow.flags
             .set(Flags::STOPPED, self.state == Receiving::Stopped);

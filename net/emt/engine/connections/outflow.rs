@@ -156,9 +156,9 @@ impl<P: Piece> Outflow<P> {
     }
 
     /// Returns how many bytes the next packet has if it is full.
-    fn step(&self) -> u64 {
+    fn step(&self) -> Place {
         let next = self.pieces.find(self.sent);
-        next.map_or(1, |found| found.step.get())
+        next.map_or(1, |found| found.step.get().into())
     }
 
     pub(super) fn queued_end(&self) -> u32 {
@@ -398,27 +398,28 @@ impl<P: Piece> Outflow<P> {
         let (found, mut span) = self.pieces.packets(self.sent, end).ok_or(Wait::Event)?;
         let (stop, step) = (found.stop, found.step);
         // Less than a packet because the peer has no more room: only if nothing is under way.
-        if span.end < stop && span.end - span.start < step.get() && self.sent > self.held {
+        if span.end < stop && span.len() < step.get() && self.sent > self.held {
             return Err(Wait::Event);
         }
-        let rest = (span.end - span.start) % step;
+        let rest = span.len() % step;
         if rest > 0 && span.end == self.end && self.is_held_back() {
-            span.end -= rest;
+            span.end -= Place::from(rest);
             if span.end == span.start {
                 return Err(Wait::Event);
             }
         }
         let free = self.granted.saturating_sub(self.sent);
-        let missing = (span.end - span.start).saturating_sub(free);
-        let is_short = self.end - self.held <= step.get();
-        let (share, at_least_one) = budget.share(unasked, is_short, missing as u32);
-        let room = free + u64::from(share);
-        if span.end - span.start > room {
+        let free = free.min(Place::from(span.len())) as u32;
+        let is_short = self.end - self.held <= Place::from(step.get());
+        let (share, at_least_one) = budget.share(unasked, is_short, span.len() - free);
+        let room = free.saturating_add(share);
+        if span.len() > room {
             let whole = room / step * step.get();
             if whole == 0 && !at_least_one {
                 return Err(Wait::Budget);
             }
-            span.end = span.end.min(span.start + whole.max(step.get()));
+            let some = Place::from(whole.max(step.get()));
+            span.end = span.end.min(span.start + some);
         }
         Ok((found, span))
     }
@@ -500,7 +501,7 @@ impl<P: Piece> Outflow<P> {
     fn chosen(&mut self, found: Found, span: Span, answer: bool) -> Choice {
         let ends = self.state == Sending::Ending && span.end == self.end;
         self.end_sent |= ends;
-        let len = span.end - span.start;
+        let len = span.len();
         if len % found.step > 0 {
             self.small = self.small.max(span.end);
         }
@@ -509,7 +510,7 @@ impl<P: Piece> Outflow<P> {
                 at: found.at,
                 start: (span.start - found.begin) as u32,
                 end: (span.end - found.begin) as u32,
-                count: (len.saturating_sub(1) / found.step) as u32 + 1,
+                count: len.saturating_sub(1) / found.step + 1,
             }),
             offset: span.start as u32,
             record: found.ends_record && span.end == found.stop,

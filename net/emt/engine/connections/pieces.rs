@@ -86,7 +86,7 @@ impl<P: Piece> Pieces<P> {
             at,
             begin: *begin,
             stop: begin + Place::from(piece.len()),
-            step: piece.segment_len().into(),
+            step: piece.segment_len(),
             in_one_piece: piece.in_one_piece(),
             ends_record: piece.ends_record(),
         })
@@ -99,26 +99,27 @@ impl<P: Piece> Pieces<P> {
         let Found {
             begin, stop, step, ..
         } = found;
-        let mut end = end.min(stop);
+        let end = end.min(stop);
+        let mut span = Span { start, end };
         if !found.in_one_piece {
             // The packets of a piece have their places in it.
-            let step_end = (start - begin) / step * step.get() + step.get();
-            end = end.min(begin + step_end);
+            let into = (start - begin) as u32 / step * step.get();
+            span.end = end.min(begin + Place::from(into + step.get()));
         }
         // What is less than a packet goes out alone only at the end of a piece.
-        if end < stop && end - start > step.get() {
-            end -= (end - start) % step;
+        if span.end < stop && span.len() > step.get() {
+            span.end -= Place::from(span.len() % step);
         }
-        Some((found, Span { start, end }))
+        Some((found, span))
     }
 
     /// Returns the last packet that was sent, which ended at `sent`.
     pub(super) fn last_packet(&self, held: Place, sent: Place) -> Option<(Found, Span)> {
         let last = sent.checked_sub(1)?;
         let found = self.find(last)?;
-        let start = found.begin + (last - found.begin) / found.step * found.step.get();
+        let into = (last - found.begin) as u32 / found.step * found.step.get();
         let span = Span {
-            start: start.max(held),
+            start: held.max(found.begin + Place::from(into)),
             end: sent,
         };
         Some((found, span))

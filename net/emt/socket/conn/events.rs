@@ -14,7 +14,9 @@ use crate::{
     },
     message::Bytes, //
 };
+use core::num::NonZero;
 use kernel::{
+    math64::div64_u64,
     net::{
         sock_state::SockState,
         Sock,
@@ -47,11 +49,13 @@ pub(crate) fn window(sock: &Sock<Conn>) -> u32 {
         }
     }
     let (bytes, memory) = (sock.unread() as u64, sock.rmem_alloc().unsigned_abs());
-    if bytes == 0 || u64::from(memory) <= 2 * bytes {
-        return free / 2;
+    match NonZero::new(u64::from(memory)) {
+        // Tiny packets take more. What comes next is taken for the like of what is there.
+        Some(memory) if bytes > 0 && memory.get() > 2 * bytes => {
+            div64_u64(u64::from(free) * bytes, memory) as u32
+        }
+        _ => free / 2,
     }
-    // Tiny packets take more. What comes next is taken for the like of what is there.
-    (u64::from(free) * bytes / u64::from(memory)) as u32
 }
 
 /// Returns how much room is worth telling the peer of while there is something to be read.
