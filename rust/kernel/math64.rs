@@ -29,7 +29,7 @@ pub fn div64_u64(dividend: u64, divisor: NonZero<u64>) -> u64 {
 
     #[cfg(not(CONFIG_64BIT))]
     {
-        // SAFETY: An FFI call with no requirements but that the divisor is not 0.
+        // SAFETY: An FFI call with no requirements but that the divisor is not 0, as its type says.
         unsafe { crate::bindings::div64_u64(dividend, divisor.get()) }
     }
 }

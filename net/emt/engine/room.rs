@@ -113,6 +113,12 @@ impl<K: PartialEq + Clone> Waiters<K> {
         if self.queue.front().is_some_and(|head| head.peer == *peer) {
             self.queue.pop_front();
         }
+        self.use_up(peer, bytes);
+        self.shrink();
+    }
+
+    /// Promises `peer` less, by so many bytes.
+    fn use_up(&mut self, peer: &K, bytes: u32) {
         for _ in 0..self.promises.len() {
             let Some(mut promise) = self.promises.pop_front() else {
                 break;
@@ -125,22 +131,13 @@ impl<K: PartialEq + Clone> Waiters<K> {
                 let _ = self.promises.push_back(promise, GFP_ATOMIC);
             }
         }
-        self.shrink();
     }
 
     /// Takes note that `peer` needs no more room, for now; returns whether there may be more for
     /// others.
     pub(crate) fn released(&mut self, peer: &K) -> bool {
         let before = self.promises.len();
-        for _ in 0..before {
-            let Some(promise) = self.promises.pop_front() else {
-                break;
-            };
-            if promise.peer != *peer {
-                // There is room: it has just been taken out.
-                let _ = self.promises.push_back(promise, GFP_ATOMIC);
-            }
-        }
+        self.use_up(peer, u32::MAX);
         self.promises.len() < before && !self.queue.is_empty()
     }
 
